@@ -1,0 +1,1 @@
+//! Access: accounts, roles and passwords. Never shows a message.

@@ -1,0 +1,2 @@
+//! The gateway: the path of a message, delivery, listeners, configuration and the command line. All branches are here, all
+//! work in the floors below.

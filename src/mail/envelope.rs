@@ -1,0 +1,172 @@
+//! The envelope: what SMTP says about a message besides its octets. Never derived from the header.
+
+use super::Address;
+use crate::clock::Timestamp;
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Which way a listener carries mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From our users to anywhere.
+    #[n(0)]
+    Outbound,
+    /// From anywhere to our users.
+    #[n(1)]
+    Inbound,
+    /// Copies for the archive alone.
+    #[n(2)]
+    Journal,
+}
+
+impl Direction {
+    /// The word the configuration, policies and JSON use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Direction::Outbound => "outbound",
+            Direction::Inbound => "inbound",
+            Direction::Journal => "journal",
+        }
+    }
+}
+
+/// BODY= of MAIL FROM (RFC 6152).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum BodyType {
+    /// Declared 7BIT, or nothing declared.
+    #[n(0)]
+    #[default]
+    SevenBit,
+    /// Declared 8BITMIME.
+    #[n(1)]
+    EightBitMime,
+}
+
+/// One RCPT.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Recipient {
+    /// The forward-path's mailbox, as given.
+    #[n(0)]
+    pub address: Address,
+    /// NOTIFY= as given (RFC 3461 section 4.1).
+    #[n(1)]
+    pub notify: Option<String>,
+    /// ORCPT= as given, still xtext (RFC 3461 section 4.2).
+    #[n(2)]
+    pub orcpt: Option<String>,
+}
+
+impl Recipient {
+    /// A recipient without DSN parameters.
+    pub fn new(address: Address) -> Recipient {
+        Recipient { address, notify: None, orcpt: None }
+    }
+}
+
+/// MAIL and all RCPTs of one transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Envelope {
+    /// The reverse-path's mailbox; `None` is the null sender `<>`.
+    #[n(0)]
+    pub sender: Option<Address>,
+    /// In the order given; a recipient named twice stands twice.
+    #[n(1)]
+    pub recipients: Vec<Recipient>,
+    /// BODY=.
+    #[n(2)]
+    pub body: BodyType,
+    /// RET= as given (RFC 3461 section 4.3).
+    #[n(3)]
+    pub ret: Option<String>,
+    /// ENVID= as given, still xtext (RFC 3461 section 4.4).
+    #[n(4)]
+    pub envid: Option<String>,
+    /// SMTPUTF8 was asked for (RFC 6531).
+    #[n(5)]
+    pub smtputf8: bool,
+}
+
+/// What TLS the client spoke.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Tls {
+    /// `TLSv1.3`.
+    #[n(0)]
+    pub version: String,
+    /// `TLS13_AES_256_GCM_SHA384`.
+    #[n(1)]
+    pub cipher: String,
+}
+
+/// Who handed the message over.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Client {
+    /// The peer's address.
+    #[n(0)]
+    #[cbor(with = "ip")]
+    pub ip: IpAddr,
+    /// The argument of EHLO or HELO, as given.
+    #[n(1)]
+    pub ehlo: String,
+    /// `ESMTP` after EHLO, `SMTP` after HELO, with `S` and `A` as RFC 3848 says.
+    #[n(2)]
+    pub protocol: String,
+    /// TLS, if spoken.
+    #[n(3)]
+    pub tls: Option<Tls>,
+    /// The account that authenticated, if any.
+    #[n(4)]
+    pub account: Option<String>,
+    /// The listener's direction.
+    #[n(5)]
+    pub direction: Direction,
+    /// When the message was complete.
+    #[n(6)]
+    pub at: Timestamp,
+}
+
+mod ip {
+    //! An address as text.
+    use minicbor::decode::Error as DecodeError;
+    use minicbor::encode::{Error as EncodeError, Write};
+    use minicbor::{Decoder, Encoder};
+    use std::net::IpAddr;
+
+    pub fn encode<C, W: Write>(ip: &IpAddr, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+        e.str(&ip.to_string())?.ok()
+    }
+    pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<IpAddr, DecodeError> {
+        d.str()?.parse().map_err(|_| DecodeError::message("not an IP address"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_cbor() {
+        let address = |a: &str| Address::parse(a).expect("address");
+        let envelope = Envelope {
+            sender: None,
+            recipients: vec![Recipient::new(address("\"a b\"@example.org"))],
+            body: BodyType::EightBitMime,
+            ret: Some("HDRS".into()),
+            envid: None,
+            smtputf8: false,
+        };
+        let client = Client {
+            ip: IpAddr::from([127, 0, 0, 1]),
+            ehlo: "client.example".into(),
+            protocol: "ESMTPS".into(),
+            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "x".into() }),
+            account: None,
+            direction: Direction::Outbound,
+            at: Timestamp::from_ms(5),
+        };
+        let octets = minicbor::to_vec((&envelope, &client)).expect("encode");
+        let back: (Envelope, Client) = minicbor::decode(&octets).expect("decode");
+        assert_eq!(back, (envelope, client));
+    }
+}

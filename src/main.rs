@@ -1,0 +1,2 @@
+//! Sealpost.
+fn main() {}
