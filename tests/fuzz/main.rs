@@ -1,0 +1,8 @@
+//! Fuzz targets: every parser of outside octets as a plain `fn(&[u8])`, driven by a seeded mutating loop.
+//!
+//! In the ordinary tests each target runs for a fixed number of rounds. For a long run:
+//! `SEALPOST_FUZZ_SECONDS=3600 SEALPOST_FUZZ_SEED=7 cargo test --release --test fuzz NAME -- --nocapture`.
+//! A crash prints the seed and the input in hexadecimal; the input then becomes a named test.
+
+mod driver;
+mod mail;
