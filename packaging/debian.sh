@@ -1,0 +1,30 @@
+# Sourced by the two commands of the README: installs the Debian packages that are missing, and says so.
+# Building needs a C toolchain, perl (OpenSSL's own build) and libclang (bindgen); the tests also need the peers they talk to.
+
+need_packages() {
+  local missing=() package
+  for package in "$@"; do
+    if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+      missing+=("$package")
+    fi
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  if ! command -v apt-get >/dev/null; then
+    echo "missing: ${missing[*]} (or what your system calls them); install them and run this again" >&2
+    return 1
+  fi
+  local as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  echo "installing Debian packages: ${missing[*]}" >&2
+  "${as_root[@]}" apt-get update -q >&2 || echo "apt-get update failed; trying with the lists at hand" >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" >&2
+}
+
+need_rust() {
+  command -v cargo >/dev/null && return 0
+  echo "cargo is missing: install Rust 1.95 or newer (rustup.rs, or your distribution), then run this again" >&2
+  return 1
+}
+
+BUILD_PACKAGES=(build-essential pkg-config perl libclang-dev)
+TEST_PACKAGES=(gnupg openssl curl swaks python3 libnet-ssleay-perl libio-socket-ssl-perl)

@@ -1,0 +1,132 @@
+//! The control socket: how commands reach a running server. One request a connection, JSON lines both ways; mode 0600, so
+//! that only the gateway's own user may ask.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::UnixListener;
+
+/// Octets of a request line.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// How long a command waits for a running server's next line: sealing a large backlog takes minutes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// What a command asks a running server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// Seal everything accepted so far.
+    Seal,
+    /// Counts of queue and archive.
+    Status,
+    /// Mail that is not final.
+    QueueList,
+    /// Try mail now: these ids, or all when empty.
+    QueueRetry {
+        /// 32 hex digits each.
+        ids: Vec<String>,
+    },
+    /// Read configuration, policies, keys, accounts and certificates again.
+    Reload,
+}
+
+/// One line of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// A row or result.
+    Row(Value),
+    /// The request is done.
+    Done,
+    /// It failed; the text is for the administrator.
+    Failed(String),
+}
+
+/// Asks the server whose socket is `path`. `Ok(None)`: no server runs.
+pub fn ask(path: &Path, request: &Request) -> io::Result<Option<Result<Vec<Value>, String>>> {
+    let mut stream = match UnixStream::connect(path) {
+        Ok(stream) => stream,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut rows = Vec::new();
+    for line in BufReader::new(stream).lines() {
+        match serde_json::from_str(&line?)? {
+            Answer::Row(row) => rows.push(row),
+            Answer::Done => return Ok(Some(Ok(rows))),
+            Answer::Failed(reason) => return Ok(Some(Err(reason))),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server stopped before it had answered"))
+}
+
+/// Binds the socket; one left by a killed server is replaced. The caller holds the journal's lock, so no other server runs.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves one connection: reads the request, calls `handle`, writes its rows. Blocking.
+pub fn serve_one(stream: UnixStream, handle: impl FnOnce(Request) -> Result<Vec<Value>, String>) -> io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut line = String::new();
+    BufReader::new(stream.try_clone()?.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    let answers = match serde_json::from_str::<Request>(&line) {
+        Err(e) => vec![Answer::Failed(format!("request not understood: {e}"))],
+        Ok(request) => match handle(request) {
+            Ok(rows) => rows.into_iter().map(Answer::Row).chain([Answer::Done]).collect(),
+            Err(reason) => vec![Answer::Failed(reason)],
+        },
+    };
+    let mut out = io::BufWriter::new(stream);
+    for answer in answers {
+        serde_json::to_writer(&mut out, &answer)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(request: &Request, handle: fn(Request) -> Result<Vec<Value>, String>) -> Result<Vec<Value>, String> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("control.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).expect("bind");
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a client");
+            serve_one(stream, handle).expect("served");
+        });
+        let answer = ask(&path, request).expect("asked").expect("a server");
+        server.join().expect("ended");
+        answer
+    }
+
+    #[test]
+    fn rows_and_failures_come_back() {
+        assert_eq!(served(&Request::Status, |r| Ok(vec![serde_json::to_value(r).expect("JSON")])), Ok(vec![
+            serde_json::json!({"command": "status"})
+        ]));
+        assert_eq!(served(&Request::Seal, |_| Err("locked".into())), Err("locked".into()));
+    }
+
+    #[test]
+    fn no_server_is_not_an_error() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(ask(&dir.path().join("none.sock"), &Request::Seal).expect("asked").is_none());
+    }
+}

@@ -1,0 +1,203 @@
+//! TLS for listeners and routes: certificates that can be replaced under running sessions. Never falls back to an older
+//! certificate silently.
+
+use arc_swap::ArcSwap;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why TLS cannot be set up. Shown to the administrator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read as PEM.
+    #[error("{path}: {reason}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Key and certificate do not go together, or the library refuses the parameters.
+    #[error("TLS: {0}")]
+    Parameters(#[from] rustls::Error),
+}
+
+/// The cryptography of every TLS session: X25519MLKEM768 first.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The certificate that listeners present, replaceable while they run.
+#[derive(Debug)]
+pub struct Presented(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Presented {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl Presented {
+    /// Reads a chain (leaf first) and its private key, both PEM.
+    pub fn load(certificates: &Path, key: &Path) -> Result<Presented, Error> {
+        Ok(Presented(ArcSwap::from_pointee(certified(certificates, key)?)))
+    }
+    /// Reads both again; on any fault the former certificate stays.
+    pub fn reload(&self, certificates: &Path, key: &Path) -> Result<(), Error> {
+        self.0.store(Arc::new(certified(certificates, key)?));
+        Ok(())
+    }
+}
+
+fn certified(certificates: &Path, key: &Path) -> Result<CertifiedKey, Error> {
+    let chain = read_certificates(certificates)?;
+    let key_der = PrivateKeyDer::from_pem_file(key).map_err(|e| fault(key, &e))?;
+    Ok(CertifiedKey::from_der(chain, key_der, &provider())?)
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let all: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).map_err(|e| fault(path, &e))?.collect();
+    match all {
+        Err(e) => Err(fault(path, &e)),
+        Ok(none) if none.is_empty() => Err(fault(path, &"holds no certificate")),
+        Ok(chain) => Ok(chain),
+    }
+}
+
+fn fault(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+    Error::File { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// The settings of all listeners: TLS 1.2 and 1.3, no client certificates.
+pub fn server(presented: Arc<Presented>) -> Result<Arc<ServerConfig>, Error> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)?
+        .with_no_client_auth()
+        .with_cert_resolver(presented);
+    Ok(Arc::new(config))
+}
+
+/// The settings of a route that encrypts when it can and trusts whoever answers (RFC 7435: opportunistic security).
+pub fn client_opportunistic() -> Result<Arc<ClientConfig>, Error> {
+    let verifier = AnyPeer(provider());
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// The settings of a client that trusts the certificates in `anchors` (PEM) and checks the peer's name.
+pub fn client_verified(anchors: &Path) -> Result<Arc<ClientConfig>, Error> {
+    let mut roots = RootCertStore::empty();
+    for anchor in read_certificates(anchors)? {
+        roots.add(anchor)?;
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// Accepts any certificate, but still checks that the peer holds its key, so that a passive listener learns nothing.
+#[derive(Debug)]
+struct AnyPeer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyPeer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// PEM files of a fresh certificate authority and a certificate it signed for `names`.
+pub struct Issued {
+    /// The authority's certificate.
+    pub ca_pem: String,
+    /// The gateway's certificate, then the authority's.
+    pub chain_pem: String,
+    /// The gateway's private key (PKCS#8).
+    pub key_pem: String,
+}
+
+/// Makes `init`'s certificates: ECDSA P-256, for `names` (DNS names and IP addresses). The authority's key is not kept: it
+/// signs this one certificate.
+pub fn issue(organization: &str, names: &[String]) -> Result<Issued, rcgen::Error> {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+    let ca_key = KeyPair::generate()?;
+    let mut ca = CertificateParams::new(Vec::<String>::new())?;
+    ca.distinguished_name.push(DnType::CommonName, format!("{organization} Sealpost CA"));
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let ca_certificate = ca.self_signed(&ca_key)?;
+    let issuer = Issuer::from_params(&ca, &ca_key);
+    let key = KeyPair::generate()?;
+    let mut leaf = CertificateParams::new(names.to_vec())?;
+    leaf.distinguished_name.push(DnType::CommonName, names.first().map_or("sealpost", String::as_str));
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.use_authority_key_identifier_extension = true;
+    let certificate = leaf.signed_by(&key, &issuer)?;
+    Ok(Issued {
+        ca_pem: ca_certificate.pem(),
+        chain_pem: format!("{}{}", certificate.pem(), ca_certificate.pem()),
+        key_pem: key.serialize_pem(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issued_certificates_load_and_reload() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let names = ["gw.example.org".to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()];
+        let issued = issue("Example", &names).expect("issued");
+        let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        std::fs::write(&cert, &issued.chain_pem).expect("write");
+        std::fs::write(&key, &issued.key_pem).expect("write");
+        let presented = Presented::load(&cert, &key).expect("loads");
+        std::fs::write(&cert, "no certificate").expect("write");
+        let refused = presented.reload(&cert, &key).expect_err("refused");
+        assert!(refused.to_string().contains("cert.pem"), "{refused}");
+        server(Arc::new(presented)).expect("the former certificate stays");
+        let other = issue("Example", &names).expect("issued");
+        std::fs::write(&cert, &other.chain_pem).expect("write");
+        assert!(Presented::load(&cert, &key).is_err(), "a key of another certificate");
+    }
+}
