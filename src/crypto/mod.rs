@@ -3,6 +3,7 @@
 
 pub mod aead;
 pub mod hash;
+pub mod hpke;
 pub mod kdf;
 pub mod random;
 pub mod sealed;
