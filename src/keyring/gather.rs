@@ -1,0 +1,240 @@
+//! From what files hold to items: private keys find their certificates, certificates their issuers, and each its
+//! addresses. Pure: never touches the disk.
+
+use super::error::Fault;
+use super::import::Options;
+use super::item::{Item, Naming, Public, Record, Trust};
+use super::read::Found;
+use super::x509::{Facts, Names, Role};
+use super::{openpgp_read, private_key, show};
+use crate::crypto::SecretBytes;
+use minicbor::bytes::ByteVec;
+use openssl::x509::X509;
+use sequoia_openpgp::cert::Cert;
+use sequoia_openpgp::serialize::SerializeInto;
+
+/// Issuers kept with one certificate.
+pub const ISSUERS_MAX: usize = 10;
+
+/// An item that an import makes.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The number of the file it comes from.
+    pub input: usize,
+    /// The item.
+    pub item: Item,
+    /// Names that are not addresses.
+    pub refused_names: Vec<String>,
+}
+
+/// A private key whose certificate is in none of the files.
+#[derive(Debug)]
+pub struct LoneKey {
+    /// The number of the file it comes from.
+    pub input: usize,
+    /// The key.
+    pub pkcs8: SecretBytes,
+    /// Its public key, as it stands in a certificate's BIT STRING.
+    pub public_key: Vec<u8>,
+}
+
+/// What files give.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// Items.
+    pub candidates: Vec<Candidate>,
+    /// Keys that must find their certificate in the keyring.
+    pub lone_keys: Vec<LoneKey>,
+}
+
+#[derive(Default)]
+struct Pool {
+    certificates: Vec<(usize, Facts)>,
+    keys: Vec<LoneKey>,
+    openpgp: Vec<(usize, Cert)>,
+}
+
+/// Sorts what was found. A fault comes with the number of its file.
+pub fn gather(found: Vec<(usize, Found)>, options: &Options) -> Result<Gathered, (usize, Fault)> {
+    let mut pool = Pool::default();
+    for (input, thing) in found {
+        pool.take(input, thing).map_err(|fault| (input, fault))?;
+    }
+    match options.trust {
+        Trust::Anchor => pool.anchors(),
+        Trust::Manual => pool.people(options),
+    }
+}
+
+impl Pool {
+    fn take(&mut self, input: usize, thing: Found) -> Result<(), Fault> {
+        match thing {
+            Found::OpenPgp(cert) => self.openpgp.push((input, *cert)),
+            Found::Certificate(der) => {
+                let facts = Facts::read(&der).map_err(|e| Fault::Malformed(e.to_string()))?;
+                if self.certificates.iter().all(|(_, known)| known.der != der) {
+                    self.certificates.push((input, facts));
+                }
+            }
+            Found::PrivateKey(pkcs8) => {
+                let public_key = private_key::public_key(&pkcs8);
+                let public_key = public_key.ok_or(Fault::Unsupported("the private key's algorithm".to_owned()))?;
+                self.keys.push(LoneKey { input, pkcs8, public_key });
+            }
+        }
+        Ok(())
+    }
+
+    fn anchors(self) -> Result<Gathered, (usize, Fault)> {
+        let other = self.keys.first().map(|key| key.input).or(self.openpgp.first().map(|(input, _)| *input));
+        if let Some(input) = other {
+            return Err((input, Fault::NotAnAnchor));
+        }
+        let anchor = |(input, facts): (usize, Facts)| {
+            let record = Record {
+                public: Public::Smime { der: facts.der.into(), issuers: Vec::new() },
+                addresses: Vec::new(),
+                naming: Naming::Certificate,
+                trust: Trust::Anchor,
+            };
+            Candidate { input, item: Item { record, private: None }, refused_names: Vec::new() }
+        };
+        Ok(Gathered { candidates: self.certificates.into_iter().map(anchor).collect(), lone_keys: Vec::new() })
+    }
+
+    fn people(self, options: &Options) -> Result<Gathered, (usize, Fault)> {
+        let mut gathered = Gathered::default();
+        let mut unnamed = None;
+        for (input, facts) in &self.certificates {
+            let candidate = self.person(*input, facts, options);
+            match candidate {
+                Some(candidate) if candidate.item.record.addresses.is_empty() => {
+                    let fault = no_address(facts.subject.clone(), &candidate.refused_names);
+                    // An authority that stands beside people's certificates may be nobody's; alone it says nothing.
+                    if facts.role == Role::EndEntity {
+                        return Err((*input, fault));
+                    }
+                    unnamed.get_or_insert((*input, fault));
+                }
+                Some(candidate) => gathered.candidates.push(candidate),
+                None => {}
+            }
+        }
+        for (input, cert) in &self.openpgp {
+            gathered.candidates.push(openpgp(*input, cert, options).map_err(|fault| (*input, fault))?);
+        }
+        gathered.lone_keys = self.lone_keys();
+        match unnamed {
+            Some(fault) if gathered.candidates.is_empty() => Err(fault),
+            _ => Ok(gathered),
+        }
+    }
+
+    /// The item of one certificate; none when it only stands in another's chain.
+    fn person(&self, input: usize, facts: &Facts, options: &Options) -> Option<Candidate> {
+        let key = self.keys.iter().find(|key| key.public_key == facts.public_key);
+        if key.is_none() && facts.role == Role::Authority && self.issues_another(facts) {
+            return None;
+        }
+        let issuers = self.issuers(facts).into_iter().map(|issuer| ByteVec::from(issuer.der.clone())).collect();
+        let mut candidate = Candidate {
+            input,
+            item: Item {
+                record: Record {
+                    public: Public::Smime { der: facts.der.clone().into(), issuers },
+                    addresses: Vec::new(),
+                    naming: Naming::Certificate,
+                    trust: Trust::Manual,
+                },
+                private: key.map(|key| key.pkcs8.clone()),
+            },
+            refused_names: Vec::new(),
+        };
+        candidate.name(facts.names.clone(), options);
+        Some(candidate)
+    }
+
+    fn issues_another(&self, facts: &Facts) -> bool {
+        self.certificates.iter().any(|(_, other)| other.der != facts.der && is_issued(other, facts))
+    }
+
+    /// The chain above a certificate as far as it is here, without the root: who trusts it has it (RFC 8551 section 2.3).
+    fn issuers(&self, of: &Facts) -> Vec<&Facts> {
+        let mut chain: Vec<&Facts> = Vec::new();
+        let mut current = of;
+        while chain.len() < ISSUERS_MAX {
+            let is_next = |facts: &&Facts| {
+                let is_new = facts.der != of.der && chain.iter().all(|known| known.der != facts.der);
+                is_new && !facts.is_self_issued() && is_issued(current, facts)
+            };
+            let Some(next) = self.certificates.iter().map(|(_, facts)| facts).find(is_next) else { break };
+            chain.push(next);
+            current = next;
+        }
+        chain
+    }
+
+    fn lone_keys(self) -> Vec<LoneKey> {
+        let certificates = self.certificates;
+        let is_lone = |key: &LoneKey| certificates.iter().all(|(_, facts)| facts.public_key != key.public_key);
+        self.keys.into_iter().filter(is_lone).collect()
+    }
+}
+
+impl Candidate {
+    fn name(&mut self, names: Names, options: &Options) {
+        self.refused_names = names.refused;
+        let record = &mut self.item.record;
+        (record.addresses, record.naming) = if options.addresses.is_empty() {
+            (names.addresses, Naming::Certificate)
+        } else {
+            (options.addresses.clone(), Naming::Import)
+        };
+    }
+}
+
+/// Whether `issuer` may issue certificates, has the name that `facts` gives for its issuer, and signed it.
+fn is_issued(facts: &Facts, issuer: &Facts) -> bool {
+    if issuer.role != Role::Authority || !facts.names_as_issuer(issuer) {
+        return false;
+    }
+    let (Ok(certificate), Ok(issuer)) = (X509::from_der(&facts.der), X509::from_der(&issuer.der)) else { return false };
+    issuer.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false))
+}
+
+/// Whether a private key with this public key is that of an item's certificate.
+pub fn belongs(item: &Item, public_key: &[u8]) -> bool {
+    match (&item.record.public, item.record.trust) {
+        (Public::Smime { der, .. }, Trust::Manual) => {
+            Facts::read(der).is_ok_and(|facts| facts.public_key == public_key)
+        }
+        _ => false,
+    }
+}
+
+fn openpgp(input: usize, cert: &Cert, options: &Options) -> Result<Candidate, Fault> {
+    let mut candidate = Candidate { input, item: openpgp_item(cert)?, refused_names: Vec::new() };
+    candidate.name(openpgp_read::names(cert), options);
+    if candidate.item.record.addresses.is_empty() {
+        return Err(no_address(show::user_ids(cert), &candidate.refused_names));
+    }
+    Ok(candidate)
+}
+
+/// The item of an OpenPGP certificate, for the addresses its user IDs name.
+pub fn openpgp_item(cert: &Cert) -> Result<Item, Fault> {
+    let unwritable = |e: anyhow::Error| Fault::Malformed(e.to_string());
+    let octets = cert.clone().strip_secret_key_material().to_vec().map_err(unwritable)?;
+    let private = if cert.is_tsk() { Some(cert.as_tsk().to_vec().map_err(unwritable)?) } else { None };
+    let record = Record {
+        public: Public::OpenPgp { fingerprint: cert.fingerprint().as_bytes().to_vec().into(), octets: octets.into() },
+        addresses: openpgp_read::names(cert).addresses,
+        naming: Naming::Certificate,
+        trust: Trust::Manual,
+    };
+    Ok(Item { record, private: private.map(SecretBytes::new) })
+}
+
+fn no_address(subject: String, refused: &[String]) -> Fault {
+    Fault::NoAddress { subject, refused: refused.to_vec() }
+}
