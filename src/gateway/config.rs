@@ -250,6 +250,18 @@ impl Config {
         self.route.iter_mut().filter_map(|r| r.ca_file.as_mut()).for_each(join);
         self
     }
+    /// Takes from `former` what sessions, queues and files in use depend on; whether anything of it was to be different.
+    pub fn keep_fixed(&mut self, former: &Config) -> Changed {
+        let fixed = |config: &Config| {
+            let Config { hostname, data_dir, listener, route, limits, journal, .. } = config;
+            format!("{hostname:?} {data_dir:?} {listener:?} {route:?} {limits:?} {journal:?}")
+        };
+        let changed = if fixed(self) == fixed(former) { Changed::No } else { Changed::Yes };
+        let Config { hostname, data_dir, listener, route, limits, journal, .. } = former.clone();
+        (self.hostname, self.data_dir, self.listener, self.route) = (hostname, data_dir, listener, route);
+        (self.limits, self.journal) = (limits, journal);
+        changed
+    }
     /// Whether mail for `domain` is ours.
     pub fn is_local(&self, domain: &str) -> bool {
         self.local_domains.iter().any(|local| local.0.eq_ignore_ascii_case(domain))
@@ -258,6 +270,15 @@ impl Config {
     pub fn route_of(&self, domain: &str) -> Option<usize> {
         self.route.iter().position(|route| route.domains.iter().any(|pattern| pattern.matches(domain)))
     }
+}
+
+/// Whether a new configuration differs where a running gateway cannot follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
 }
 
 /// A name that fits after EHLO and into header fields.

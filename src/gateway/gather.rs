@@ -4,7 +4,7 @@ use super::config::{Config, Listener};
 use super::permission;
 use super::plan::Visibility;
 use crate::clock::Timestamp;
-use crate::keyring::{Choice, RecipientKey, SigningKey, Snapshot};
+use crate::keyring::{self, Choice, Keyring, RecipientKey, SigningKey};
 use crate::mail::header::{self, Author};
 use crate::mail::summary::ListEntry;
 use crate::mail::{Address, Client, Direction, Envelope};
@@ -60,7 +60,7 @@ pub fn gather(
     client: &Client,
     envelope: &Envelope,
     octets: &[u8],
-    keyring: &Snapshot,
+    keyring: &Keyring,
     now: Timestamp,
 ) -> Gathered {
     let (span, _) = header::split(octets);
@@ -96,13 +96,13 @@ pub fn received_count(octets: &[u8]) -> usize {
     header::named(&octets[..usize::try_from(span.end).unwrap_or(octets.len())], "Received").count()
 }
 
-fn signing(permitted: &Permission, keyring: &Snapshot, now: Timestamp) -> (Keys<SigningKey>, KeyFact, KeyFact) {
+fn signing(permitted: &Permission, keyring: &Keyring, now: Timestamp) -> (Keys<SigningKey>, KeyFact, KeyFact) {
     let Permission::Yes(author) = permitted else {
         let missing = || KeyFact::Missing { reason: "signing is not permitted".to_owned() };
         return (Keys::none(), missing(), missing());
     };
-    let smime = keyring.signing_key(author, Format::Smime.into(), now);
-    let openpgp = keyring.signing_key(author, Format::OpenPgp.into(), now);
+    let smime = keyring.signing_key(author, keyring::Format::Smime, now);
+    let openpgp = keyring.signing_key(author, keyring::Format::OpenPgp, now);
     let facts = (key_fact(&smime), key_fact(&openpgp));
     (Keys { smime: smime.taken, openpgp: openpgp.taken }, facts.0, facts.1)
 }
@@ -111,7 +111,7 @@ fn signing(permitted: &Permission, keyring: &Snapshot, now: Timestamp) -> (Keys<
 fn recipient_facts(
     direction: Direction,
     address: &Address,
-    keyring: &Snapshot,
+    keyring: &Keyring,
     now: Timestamp,
 ) -> (Keys<RecipientKey>, RecipientFacts) {
     if direction != Direction::Outbound {
@@ -119,15 +119,18 @@ fn recipient_facts(
         let facts = RecipientFacts { address: address.clone(), smime: missing(), openpgp: missing() };
         return (Keys::none(), facts);
     }
-    let smime = keyring.recipient_key(address, Format::Smime.into(), now);
-    let openpgp = keyring.recipient_key(address, Format::OpenPgp.into(), now);
+    let smime = keyring.recipient_key(address, keyring::Format::Smime, now);
+    let openpgp = keyring.recipient_key(address, keyring::Format::OpenPgp, now);
     let facts =
         RecipientFacts { address: address.clone(), smime: key_fact(&smime), openpgp: key_fact(&openpgp) };
     (Keys { smime: smime.taken, openpgp: openpgp.taken }, facts)
 }
 
 fn key_fact<K>(choice: &Choice<K>) -> KeyFact {
-    todo_key_fact(choice)
+    match choice.fact() {
+        Ok(key) => KeyFact::Usable { key },
+        Err(reason) => KeyFact::Missing { reason },
+    }
 }
 
 fn visibility(head: &[u8], envelope: &Envelope) -> Vec<Visibility> {

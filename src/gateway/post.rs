@@ -1,7 +1,7 @@
 //! The post: what all parts of a running gateway share. Opens everything, replaces policy, keys and certificates under running
 //! sessions, and keeps what it has when a new version has faults.
 
-use super::config::Config;
+use super::config::{Changed, Config};
 use super::files;
 use super::observe::{Audit, Event};
 use super::tls::Presented;
@@ -11,7 +11,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::crypto::random;
 use crate::durable::{Disk, RealDisk};
 use crate::journal::{self, Draft, Journal};
-use crate::keyring::{Keyring, Snapshot};
+use crate::keyring::Keyring;
 use crate::mail::{Client, Envelope, MailId};
 use crate::policy::{Disposition, Policy, Ruling};
 use arc_swap::ArcSwap;
@@ -36,7 +36,7 @@ pub struct Post {
     config_path: PathBuf,
     config: ArcSwap<Config>,
     policy: ArcSwap<Policy>,
-    keyring: ArcSwap<Snapshot>,
+    keyring: ArcSwap<Keyring>,
     presented: Arc<Presented>,
     clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
@@ -66,8 +66,7 @@ impl Post {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host_key = super::host_key::read(&*disk, &places.host_key)?;
-        let keyring = Keyring::open(disk.clone(), &places.keyring, host_key.clone());
-        let snapshot = keyring.load().map_err(|e| Error::of("keyring", e))?;
+        let keyring = Keyring::load(&*disk, &places.keyring, &host_key).map_err(|e| Error::of("keyring", e))?;
         let presented = Presented::load(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
         let (journal, archive) = open_store(&config, &places, &disk, &clock, &host_key)?;
         let accounts = Accounts::open(disk.clone(), clock.clone(), &places.accounts).map_err(|e| Error::of("accounts", e))?;
@@ -78,7 +77,7 @@ impl Post {
             config_path: config_path.to_owned(),
             config: ArcSwap::from_pointee(config),
             policy: ArcSwap::from_pointee(policy),
-            keyring: ArcSwap::from_pointee(snapshot),
+            keyring: ArcSwap::from_pointee(keyring),
             presented: Arc::new(presented),
             clock,
             disk,
@@ -99,15 +98,14 @@ impl Post {
         let places = Places::of(&former);
         let policy = files::policies(&places.policies).map_err(|e| Error(e.to_string()))?;
         let host_key = super::host_key::read(&*self.disk, &places.host_key)?;
-        let keyring = Keyring::open(self.disk.clone(), &places.keyring, host_key);
-        let snapshot = keyring.load().map_err(|e| Error::of("keyring", e))?;
+        let keyring = Keyring::load(&*self.disk, &places.keyring, &host_key).map_err(|e| Error::of("keyring", e))?;
         self.presented.reload(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
-        if config.keep_fixed(&former) {
-            tracing::warn!("changes to listener, route, limits, journal and data_dir take effect at the next start");
+        if config.keep_fixed(&former) == Changed::Yes {
+            tracing::warn!("changes to hostname, data_dir, listener, route, limits and journal take effect at the next start");
         }
         self.config.store(Arc::new(config));
         self.policy.store(Arc::new(policy));
-        self.keyring.store(Arc::new(snapshot));
+        self.keyring.store(Arc::new(keyring));
         self.audit.write(&Event::new(self.now(), "reloaded"));
         Ok(())
     }
@@ -121,7 +119,7 @@ impl Post {
         self.policy.load_full()
     }
     /// The keys now.
-    pub fn keyring(&self) -> Arc<Snapshot> {
+    pub fn keyring(&self) -> Arc<Keyring> {
         self.keyring.load_full()
     }
     /// What listeners present.
