@@ -2,7 +2,7 @@
 //! addresses. Pure: never touches the disk.
 
 use super::error::Fault;
-use super::import::Options;
+use super::import::Owner;
 use super::item::{Item, Naming, Public, Record, Trust};
 use super::read::Found;
 use super::x509::{Facts, Names, Role};
@@ -12,6 +12,7 @@ use minicbor::bytes::ByteVec;
 use openssl::x509::X509;
 use sequoia_openpgp::cert::Cert;
 use sequoia_openpgp::serialize::SerializeInto;
+use std::collections::HashSet;
 
 /// Issuers kept with one certificate.
 pub const ISSUERS_MAX: usize = 10;
@@ -55,14 +56,14 @@ struct Pool {
 }
 
 /// Sorts what was found. A fault comes with the number of its file.
-pub fn gather(found: Vec<(usize, Found)>, options: &Options) -> Result<Gathered, (usize, Fault)> {
+pub fn gather(found: Vec<(usize, Found)>, owner: &Owner) -> Result<Gathered, (usize, Fault)> {
     let mut pool = Pool::default();
     for (input, thing) in found {
         pool.take(input, thing).map_err(|fault| (input, fault))?;
     }
-    match options.trust {
-        Trust::Anchor => pool.anchors(),
-        Trust::Manual => pool.people(options),
+    match owner {
+        Owner::Authority => pool.anchors(),
+        Owner::Named | Owner::Given(_) => pool.people(owner),
     }
 }
 
@@ -102,26 +103,28 @@ impl Pool {
         Ok(Gathered { candidates: self.certificates.into_iter().map(anchor).collect(), lone_keys: Vec::new() })
     }
 
-    fn people(self, options: &Options) -> Result<Gathered, (usize, Fault)> {
+    fn people(self, owner: &Owner) -> Result<Gathered, (usize, Fault)> {
         let mut gathered = Gathered::default();
         let mut unnamed = None;
+        let above = self.above_people();
         for (input, facts) in &self.certificates {
-            let candidate = self.person(*input, facts, options);
-            match candidate {
-                Some(candidate) if candidate.item.record.addresses.is_empty() => {
-                    let fault = no_address(facts.subject.clone(), &candidate.refused_names);
-                    // An authority that stands beside people's certificates may be nobody's; alone it says nothing.
-                    if facts.role == Role::EndEntity {
-                        return Err((*input, fault));
-                    }
-                    unnamed.get_or_insert((*input, fault));
-                }
-                Some(candidate) => gathered.candidates.push(candidate),
-                None => {}
+            let key = self.keys.iter().find(|key| key.public_key == facts.public_key);
+            if key.is_none() && above.contains(facts.der.as_slice()) {
+                // Kept in the chains of those below it, and no item of its own.
+                continue;
+            }
+            let candidate = self.person(*input, facts, key, owner);
+            if !candidate.item.record.addresses.is_empty() {
+                gathered.candidates.push(candidate);
+            } else if facts.role == Role::EndEntity {
+                return Err((*input, no_address(facts.subject.clone(), &candidate.refused_names)));
+            } else {
+                // An authority that stands beside people's certificates may be nobody's; alone it says nothing.
+                unnamed.get_or_insert((*input, no_address(facts.subject.clone(), &candidate.refused_names)));
             }
         }
         for (input, cert) in &self.openpgp {
-            gathered.candidates.push(openpgp(*input, cert, options).map_err(|fault| (*input, fault))?);
+            gathered.candidates.push(openpgp(*input, cert, owner).map_err(|fault| (*input, fault))?);
         }
         gathered.lone_keys = self.lone_keys();
         match unnamed {
@@ -130,13 +133,9 @@ impl Pool {
         }
     }
 
-    /// The item of one certificate; none when it only stands in another's chain.
-    fn person(&self, input: usize, facts: &Facts, options: &Options) -> Option<Candidate> {
-        let key = self.keys.iter().find(|key| key.public_key == facts.public_key);
-        if key.is_none() && facts.role == Role::Authority && self.issues_another(facts) {
-            return None;
-        }
-        let issuers = self.issuers(facts).into_iter().map(|issuer| ByteVec::from(issuer.der.clone())).collect();
+    /// The item of one certificate.
+    fn person(&self, input: usize, facts: &Facts, key: Option<&LoneKey>, owner: &Owner) -> Candidate {
+        let issuers = self.issuers(facts);
         let mut candidate = Candidate {
             input,
             item: Item {
@@ -150,28 +149,36 @@ impl Pool {
             },
             refused_names: Vec::new(),
         };
-        candidate.name(facts.names.clone(), options);
-        Some(candidate)
+        candidate.name(facts.names.clone(), owner);
+        candidate
     }
 
-    fn issues_another(&self, facts: &Facts) -> bool {
-        self.certificates.iter().any(|(_, other)| other.der != facts.der && is_issued(other, facts))
+    /// The certificates that stand above one that may not issue others.
+    fn above_people(&self) -> HashSet<&[u8]> {
+        let people = self.certificates.iter().filter(|(_, facts)| facts.role == Role::EndEntity);
+        people.flat_map(|(_, person)| self.chain(person)).map(|facts| facts.der.as_slice()).collect()
     }
 
-    /// The chain above a certificate as far as it is here, without the root: who trusts it has it (RFC 8551 section 2.3).
-    fn issuers(&self, of: &Facts) -> Vec<&Facts> {
+    /// The chain above a certificate as far as it is here.
+    fn chain(&self, of: &Facts) -> Vec<&Facts> {
         let mut chain: Vec<&Facts> = Vec::new();
         let mut current = of;
         while chain.len() < ISSUERS_MAX {
             let is_next = |facts: &&Facts| {
                 let is_new = facts.der != of.der && chain.iter().all(|known| known.der != facts.der);
-                is_new && !facts.is_self_issued() && is_issued(current, facts)
+                is_new && is_issued(current, facts)
             };
             let Some(next) = self.certificates.iter().map(|(_, facts)| facts).find(is_next) else { break };
             chain.push(next);
             current = next;
         }
         chain
+    }
+
+    /// The chain without the root: who trusts it has it (RFC 8551 section 2.3).
+    fn issuers(&self, of: &Facts) -> Vec<ByteVec> {
+        let chain = self.chain(of).into_iter().filter(|facts| !facts.is_self_issued());
+        chain.map(|issuer| issuer.der.clone().into()).collect()
     }
 
     fn lone_keys(self) -> Vec<LoneKey> {
@@ -182,13 +189,12 @@ impl Pool {
 }
 
 impl Candidate {
-    fn name(&mut self, names: Names, options: &Options) {
+    fn name(&mut self, names: Names, owner: &Owner) {
         self.refused_names = names.refused;
         let record = &mut self.item.record;
-        (record.addresses, record.naming) = if options.addresses.is_empty() {
-            (names.addresses, Naming::Certificate)
-        } else {
-            (options.addresses.clone(), Naming::Import)
+        (record.addresses, record.naming) = match owner {
+            Owner::Given(addresses) => (addresses.clone(), Naming::Import),
+            Owner::Named | Owner::Authority => (names.addresses, Naming::Certificate),
         };
     }
 }
@@ -212,9 +218,9 @@ pub fn belongs(item: &Item, public_key: &[u8]) -> bool {
     }
 }
 
-fn openpgp(input: usize, cert: &Cert, options: &Options) -> Result<Candidate, Fault> {
+fn openpgp(input: usize, cert: &Cert, owner: &Owner) -> Result<Candidate, Fault> {
     let mut candidate = Candidate { input, item: openpgp_item(cert)?, refused_names: Vec::new() };
-    candidate.name(openpgp_read::names(cert), options);
+    candidate.name(openpgp_read::names(cert), owner);
     if candidate.item.record.addresses.is_empty() {
         return Err(no_address(show::user_ids(cert), &candidate.refused_names));
     }

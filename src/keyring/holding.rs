@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// An item with its keys prepared.
-#[derive(Debug)]
 pub struct Holding {
     /// Its id.
     pub id: String,
@@ -29,7 +28,6 @@ pub struct Holding {
 }
 
 /// The certificate and keys of an item.
-#[derive(Debug)]
 pub enum Keys {
     /// For S/MIME; keys are missing when the algorithm is not used here.
     Smime {

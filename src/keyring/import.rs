@@ -27,20 +27,24 @@ pub struct Input<'a> {
 }
 
 /// How files are imported.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Opens encrypted private keys.
     pub password: Option<SecretBytes>,
-    /// [`Trust::Manual`] for people's certificates and keys, [`Trust::Anchor`] for authorities' certificates.
-    pub trust: Trust,
-    /// Whose everything in the files is; empty: of the addresses that the certificates name.
-    pub addresses: Vec<Address>,
+    /// Whose everything in the files is.
+    pub owner: Owner,
 }
 
-impl Default for Options {
-    fn default() -> Options {
-        Options { password: None, trust: Trust::Manual, addresses: Vec::new() }
-    }
+/// Whose certificates and keys are.
+#[derive(Clone, Debug, Default)]
+pub enum Owner {
+    /// Of the addresses that the certificates name.
+    #[default]
+    Named,
+    /// Of these addresses, whatever the certificates name.
+    Given(Vec<Address>),
+    /// Of authorities: the certificates become trust anchors, for no address.
+    Authority,
 }
 
 /// What became of one certificate or key.
@@ -76,7 +80,7 @@ pub fn import(
         let things = read(input.octets, options.password.as_ref()).map_err(|fault| plan.blame(number, fault))?;
         found.extend(things.into_iter().map(|thing| (number, thing)));
     }
-    let gathered = gather::gather(found, options).map_err(|(number, fault)| plan.blame(number, fault))?;
+    let gathered = gather::gather(found, &options.owner).map_err(|(number, fault)| plan.blame(number, fault))?;
     for candidate in gathered.candidates {
         plan.add(candidate)?;
     }

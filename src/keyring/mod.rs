@@ -28,7 +28,7 @@ mod tests;
 mod x509;
 
 pub use error::{Error, FILE_BYTES_MAX, FILE_ITEMS_MAX, Fault, PASSWORD_BYTES_MAX};
-pub use import::{Imported, Input, Options, import};
+pub use import::{Imported, Input, Options, Owner, import};
 pub use item::{Naming, Trust};
 pub use material::{
     OpenPgpCertificate, OpenPgpSigner, POLICY, RecipientKey, SigningKey, SmimeCertificate, SmimeSigner,

@@ -10,11 +10,12 @@ use x509_cert::der::Decode;
 
 /// The first octet of a DER or BER SEQUENCE, with which certificates, keys and PKCS#12 begin.
 const SEQUENCE: u8 = 0x30;
+/// UTF-8's, which Windows editors put in front of PEM.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The bit that is set in the first octet of an OpenPGP packet (RFC 9580 section 4.2).
 const PACKET: u8 = 0x80;
 
 /// One thing found in a file.
-#[derive(Debug)]
 pub enum Found {
     /// An X.509 certificate, DER.
     Certificate(Vec<u8>),
@@ -22,6 +23,16 @@ pub enum Found {
     PrivateKey(SecretBytes),
     /// An OpenPGP certificate, with unlocked private parts if it has any. Boxed: it is much larger.
     OpenPgp(Box<Cert>),
+}
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Found::Certificate(der) => write!(f, "Certificate({} octets)", der.len()),
+            Found::PrivateKey(_) => f.write_str("PrivateKey(..)"),
+            Found::OpenPgp(cert) => write!(f, "OpenPgp({:X})", cert.fingerprint()),
+        }
+    }
 }
 
 /// Everything in one file. An encrypted private key needs `password`.
@@ -32,19 +43,25 @@ pub fn read(octets: &[u8], password: Option<&SecretBytes>) -> Result<Vec<Found>,
     if password.is_some_and(|p| p.expose().len() > PASSWORD_BYTES_MAX || p.expose().contains(&0)) {
         return Err(Fault::NotAPassword);
     }
+    let octets = octets.strip_prefix(BYTE_ORDER_MARK).unwrap_or(octets);
     let found = match octets.first() {
-        Some(&SEQUENCE) => der(octets, password)?,
+        Some(&SEQUENCE) => match der(octets, password) {
+            // The octet is also the digit 0, with which a text may begin.
+            Err(Fault::Unrecognized) => blocks(octets, password)?,
+            found => found?,
+        },
         Some(first) if first & PACKET != 0 => openpgp_read::certificates(octets, password)?,
         _ => blocks(octets, password)?,
     };
-    if found.len() > FILE_ITEMS_MAX { Err(Fault::TooManyItems) } else { Ok(found) }
+    match found.len() {
+        0 => Err(Fault::Unrecognized),
+        1..=FILE_ITEMS_MAX => Ok(found),
+        _ => Err(Fault::TooManyItems),
+    }
 }
 
 fn blocks(octets: &[u8], password: Option<&SecretBytes>) -> Result<Vec<Found>, Fault> {
     let blocks = pem::blocks(octets)?;
-    if blocks.is_empty() {
-        return Err(Fault::Unrecognized);
-    }
     if blocks.len() > FILE_ITEMS_MAX {
         return Err(Fault::TooManyItems);
     }

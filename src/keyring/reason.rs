@@ -127,12 +127,13 @@ pub struct Choice<T> {
 }
 
 impl<T> Choice<T> {
-    /// The id of the key to use, or one line on why there is none: `no key`, or each key and its reason.
+    /// The id of the key to use, or one line on why there is none: that no key names the address, or each that does and why
+    /// it was refused.
     pub fn fact(&self) -> Result<String, String> {
         let taken = self.considered.iter().find(|c| c.verdict == Verdict::Taken);
         match taken {
             Some(considered) => Ok(considered.id.clone()),
-            None if self.considered.is_empty() => Err("no key".to_owned()),
+            None if self.considered.is_empty() => Err("no key names this address".to_owned()),
             None => {
                 let reasons: Vec<String> = self.considered.iter().map(Considered::to_string).collect();
                 Err(reasons.join("; "))

@@ -80,7 +80,10 @@ impl Store<'_> {
     }
 }
 
-/// The one id that is `wanted` or begins so; an empty beginning stands for none.
+/// Characters that a beginning of an id must have, so that a slip of the finger removes nothing.
+const ID_PREFIX_MIN: usize = 4;
+
+/// The one id that is `wanted` or begins so.
 pub fn resolve<'i>(wanted: &str, ids: impl IntoIterator<Item = &'i String>) -> Result<&'i str, Error> {
     let lower = wanted.to_ascii_lowercase();
     let mut found = None;
@@ -88,7 +91,7 @@ pub fn resolve<'i>(wanted: &str, ids: impl IntoIterator<Item = &'i String>) -> R
         if *id == lower {
             return Ok(id);
         }
-        if !lower.is_empty() && id.starts_with(&lower) {
+        if lower.len() >= ID_PREFIX_MIN && id.starts_with(&lower) {
             if found.is_some() {
                 return Err(Error::Ambiguous(wanted.to_owned()));
             }

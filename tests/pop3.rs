@@ -1,0 +1,61 @@
+//! POP3 conversations: files in `tests/pop3`, as `tests/imap.rs` describes them.
+
+mod script;
+mod view;
+
+use script::{Conversation, Wire};
+use sealpost::pop3::{Event, Refusal, Session, Settings, TlsState};
+use view::{Archive, NOVEMBER, PLAIN};
+
+struct Pop3 {
+    session: Session,
+    archive: Archive,
+}
+
+impl Wire for Pop3 {
+    fn start(out: &mut Vec<u8>) -> Pop3 {
+        let session = Session::new(Settings { hostname: "gw.example.org".to_owned(), tls: TlsState::Offered });
+        session.greeting(out);
+        Pop3 { session, archive: Archive::fixture() }
+    }
+
+    fn say(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> script::State {
+        loop {
+            let step = self.session.step(input, out);
+            input = &input[step.consumed..];
+            match step.event {
+                Event::Read => return script::State::Open,
+                Event::Again => {}
+                Event::StartTls => {
+                    assert!(input.is_empty(), "octets before the handshake are thrown away");
+                    self.session.tls_started();
+                    return script::State::Open;
+                }
+                Event::Close => return script::State::Closed,
+                Event::Authenticate(login) => match (login.user.as_str(), login.password.as_slice()) {
+                    ("alice", b"two words") => self.session.authenticated(self.archive.session(), out),
+                    ("alice", b"locked") => self.session.refused(Refusal::Unavailable, out),
+                    _ => self.session.refused(Refusal::Credentials, out),
+                },
+            }
+        }
+    }
+
+    fn act(&mut self, action: &str, _: &mut Vec<u8>) -> script::State {
+        let words: Vec<_> = action.split(' ').collect();
+        match words.as_slice() {
+            ["add", uid] => self.archive.add(NOVEMBER, uid.parse().expect("a UID"), PLAIN),
+            ["remove", uid] => self.archive.remove(uid.parse().expect("a UID")),
+            ["lock"] => self.archive.lock(),
+            other => panic!("unknown action {other:?}"),
+        }
+        script::State::Open
+    }
+}
+
+#[test]
+fn conversations() {
+    for conversation in Conversation::all("pop3") {
+        conversation.hold::<Pop3>();
+    }
+}
