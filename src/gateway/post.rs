@@ -16,7 +16,7 @@ use crate::mail::{Client, Envelope, MailId};
 use crate::policy::{Disposition, Policy, Ruling};
 use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 /// Why the gateway cannot start. The text is for the administrator.
@@ -41,7 +41,7 @@ pub struct Post {
     clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
     journal: Journal,
-    archive: Mutex<Archive>,
+    archive: Archive,
     accounts: Accounts,
     audit: Audit,
     rendering: Semaphore,
@@ -82,7 +82,7 @@ impl Post {
             clock,
             disk,
             journal,
-            archive: Mutex::new(archive),
+            archive,
             accounts,
             audit,
             rendering: Semaphore::new(cores),
@@ -142,9 +142,9 @@ impl Post {
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
-    /// The archive, for the one who seals.
-    pub fn archive(&self) -> MutexGuard<'_, Archive> {
-        self.archive.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The archive.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
     }
     /// Who may read.
     pub fn accounts(&self) -> &Accounts {
@@ -243,7 +243,7 @@ pub fn open_store(
     clock: &Arc<dyn Clock>,
     host_key: &crate::crypto::Secret<32>,
 ) -> Result<(Journal, Archive), Error> {
-    let mut archive = Archive::open(disk.clone(), &places.archive, host_key).map_err(|e| Error::of("archive", e))?;
+    let archive = Archive::open(disk.clone(), &places.archive, host_key).map_err(|e| Error::of("archive", e))?;
     let settings = journal::Settings {
         dir: places.journal.clone(),
         file_bytes: config.journal.file_bytes.get(),
@@ -251,7 +251,7 @@ pub fn open_store(
         low_space_bytes: config.journal.low_space_bytes,
         danger_volatile_filesystem: config.journal.danger_volatile_filesystem,
     };
-    let keys = journal::Keys { host: host_key.clone(), archive: archive.public_key().clone() };
+    let keys = journal::Keys { host: host_key.clone(), archive: archive.public_key() };
     let (journal, replay) =
         Journal::open(disk.clone(), clock.clone(), settings, keys, archive.log_size(), archive.sealed_through())
             .map_err(|e| Error::of("journal", e))?;
