@@ -8,6 +8,7 @@ use super::read::Found;
 use super::x509::{Facts, Names, Role};
 use super::{openpgp_read, private_key, show};
 use crate::crypto::SecretBytes;
+use crate::mail::Address;
 use minicbor::bytes::ByteVec;
 use openssl::x509::X509;
 use sequoia_openpgp::cert::Cert;
@@ -193,10 +194,20 @@ impl Candidate {
         self.refused_names = names.refused;
         let record = &mut self.item.record;
         (record.addresses, record.naming) = match owner {
-            Owner::Given(addresses) => (addresses.clone(), Naming::Import),
+            Owner::Given(addresses) => (distinct(addresses), Naming::Import),
             Owner::Named | Owner::Authority => (names.addresses, Naming::Certificate),
         };
     }
+}
+
+fn distinct(addresses: &[Address]) -> Vec<Address> {
+    let mut distinct: Vec<Address> = Vec::new();
+    for address in addresses {
+        if !distinct.contains(address) {
+            distinct.push(address.clone());
+        }
+    }
+    distinct
 }
 
 /// Whether `issuer` may issue certificates, has the name that `facts` gives for its issuer, and signed it.
@@ -208,13 +219,11 @@ fn is_issued(facts: &Facts, issuer: &Facts) -> bool {
     issuer.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false))
 }
 
-/// Whether a private key with this public key is that of an item's certificate.
-pub fn belongs(item: &Item, public_key: &[u8]) -> bool {
+/// The public key of a person's certificate for S/MIME, by which its private key finds it.
+pub fn public_key(item: &Item) -> Option<Vec<u8>> {
     match (&item.record.public, item.record.trust) {
-        (Public::Smime { der, .. }, Trust::Manual) => {
-            Facts::read(der).is_ok_and(|facts| facts.public_key == public_key)
-        }
-        _ => false,
+        (Public::Smime { der, .. }, Trust::Manual) => Facts::read(der).ok().map(|facts| facts.public_key),
+        _ => None,
     }
 }
 

@@ -17,6 +17,15 @@ use sequoia_openpgp::types::RevocationStatus;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Whether a private key that signs is in the keyring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// The certificate only.
+    Certificate,
+    /// The certificate and its private key.
+    PrivateKey,
+}
+
 /// An item with its keys prepared.
 pub struct Holding {
     /// Its id.
@@ -87,12 +96,12 @@ impl Holding {
                 recipient.clone().ok_or_else(|| Reason::Unsupported("its public key".to_owned()))
             }
             Keys::OpenPgp { cert, recipient, .. } => {
-                self.valid_for(cert, address, now)?;
+                let valid = self.valid_for(cert, address, now)?;
                 match &**recipient {
                     RecipientKey::OpenPgp(certificate) if !certificate.recipients(now).is_empty() => {
                         Ok(Arc::clone(recipient))
                     }
-                    _ => Err(Reason::NoCapableSubkey(Use::Encrypt)),
+                    _ => Err(no_subkey(&valid, Use::Encrypt)),
                 }
             }
         }
@@ -109,16 +118,17 @@ impl Holding {
             Keys::OpenPgp { signers, .. } if signers.is_empty() => Err(Reason::NoPrivateKey),
             Keys::OpenPgp { cert, signers, .. } => {
                 let valid = self.valid_for(cert, address, now)?;
-                newest_signer(&valid, signers).ok_or(Reason::NoCapableSubkey(Use::Sign))
+                newest_signer(&valid, signers).ok_or_else(|| no_subkey(&valid, Use::Sign))
             }
         }
     }
     /// Whether a private key is here.
-    pub fn has_private(&self) -> bool {
-        match &self.keys {
+    pub fn holds(&self) -> Holds {
+        let signs = match &self.keys {
             Keys::Smime { signer, .. } => signer.is_some(),
             Keys::OpenPgp { signers, .. } => !signers.is_empty(),
-        }
+        };
+        if signs { Holds::PrivateKey } else { Holds::Certificate }
     }
     fn not_an_anchor(&self) -> Result<(), Reason> {
         match self.record.trust {
@@ -203,6 +213,17 @@ fn names(valid: &ValidCert<'_>, address: &Address) -> bool {
         let text = user_id_address(user_id.userid());
         text.and_then(|text| Address::parse(&text).ok()).is_some_and(|named| named == *address)
     })
+}
+
+/// Why no subkey serves: the last one that did has expired, or there was none.
+fn no_subkey(valid: &ValidCert<'_>, wanted: Use) -> Reason {
+    let keys = valid.keys().supported().revoked(false);
+    let capable = match wanted {
+        Use::Encrypt => keys.for_transport_encryption().for_storage_encryption(),
+        Use::Sign => keys.for_signing(),
+    };
+    let ends = capable.filter(|key| key.alive().is_err()).filter_map(|key| key.key_expiration_time());
+    ends.max().map_or(Reason::NoCapableSubkey(wanted), |end| Reason::Expired(instant(end)))
 }
 
 fn newest_signer(valid: &ValidCert<'_>, signers: &[(Fingerprint, Arc<SigningKey>)]) -> Option<Arc<SigningKey>> {

@@ -3,18 +3,17 @@
 
 use super::error::{Error, Fault};
 use super::gather::{self, Candidate, LoneKey};
-use super::holding::Holding;
+use super::holding::{Holding, Holds};
 use super::item::{Item, Trust};
 use super::merge::{Change, merge};
 use super::read::read;
 use super::reason::Format;
-use super::show::Holds;
 use super::store::{ITEMS_MAX, Store};
 use crate::crypto::Secret;
 use crate::crypto::SecretBytes;
 use crate::durable::Disk;
 use crate::mail::Address;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// One file to import.
@@ -81,13 +80,23 @@ pub fn import(
         found.extend(things.into_iter().map(|thing| (number, thing)));
     }
     let gathered = gather::gather(found, &options.owner).map_err(|(number, fault)| plan.blame(number, fault))?;
-    for candidate in gathered.candidates {
+    let keys = if gathered.candidates.iter().any(lacks_key) { plan.stored_keys()? } else { HashMap::new() };
+    for mut candidate in gathered.candidates {
+        if let Some(public_key) = gather::public_key(&candidate.item).filter(|_| lacks_key(&candidate)) {
+            candidate.item.private = keys.get(&public_key).cloned();
+        }
         plan.add(candidate)?;
     }
     for key in gathered.lone_keys {
         plan.attach(&key)?;
     }
     plan.write()
+}
+
+/// Whether it is a certificate for S/MIME alone. A renewed certificate often has the key of its predecessor, which then
+/// signs for it too.
+fn lacks_key(candidate: &Candidate) -> bool {
+    candidate.item.format() == Format::Smime && candidate.item.private.is_none()
 }
 
 /// The items as they will be.
@@ -99,6 +108,7 @@ struct Plan<'a> {
 
 struct Planned {
     item: Item,
+    holds: Holds,
     change: Change,
     refused_names: Vec<String>,
 }
@@ -124,18 +134,29 @@ impl Plan<'_> {
         };
         // What is stored must load: an item that does not would fail the whole keyring.
         let opened = Holding::open(&item);
-        opened.map_err(|e| self.blame(input, Fault::Malformed(e.to_string())))?;
+        let opened = opened.map_err(|e| self.blame(input, Fault::Malformed(e.to_string())))?;
         let earlier = self.items.get(&id).map(|planned| planned.change);
         let change = earlier.map_or(change, |earlier| earlier.and(change));
-        self.items.insert(id, Planned { item, change, refused_names });
+        self.items.insert(id, Planned { item, holds: opened.holds(), change, refused_names });
         Ok(())
+    }
+    /// The private keys of the S/MIME certificates in the store, by public key.
+    fn stored_keys(&self) -> Result<HashMap<Vec<u8>, SecretBytes>, Error> {
+        let mut keys = HashMap::new();
+        for id in self.store.ids()? {
+            let item = self.store.read(&id)?;
+            if let (Some(public_key), Some(private)) = (gather::public_key(&item), item.private) {
+                keys.insert(public_key, private);
+            }
+        }
+        Ok(keys)
     }
     /// Gives a private key that came alone to each stored certificate it belongs to.
     fn attach(&mut self, key: &LoneKey) -> Result<(), Error> {
         let mut attached = 0;
         for id in self.store.ids()? {
             let Some(item) = self.before(&id)? else { continue };
-            if !gather::belongs(&item, &key.public_key) {
+            if gather::public_key(&item).as_ref() != Some(&key.public_key) {
                 continue;
             }
             let item = Item { private: Some(key.pkcs8.clone()), ..item };
@@ -157,7 +178,7 @@ impl Plan<'_> {
             imported.push(Imported {
                 id,
                 format: planned.item.format(),
-                holds: if planned.item.private.is_some() { Holds::PrivateKey } else { Holds::Certificate },
+                holds: planned.holds,
                 addresses: planned.item.record.addresses,
                 trust: planned.item.record.trust,
                 change: planned.change,

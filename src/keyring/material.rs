@@ -205,3 +205,37 @@ impl fmt::Debug for OpenPgpSigner {
 pub fn system_time(now: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(now.s()).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Vec<u8>, SecretBytes) {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        (certificate.der().to_vec(), SecretBytes::new(key.serialize_der()))
+    }
+
+    #[test]
+    fn a_signer_joins_a_certificate_and_its_own_key() {
+        let ((der, pkcs8), (_, other)) = (pair(), pair());
+        let certificate = SmimeCertificate::from_der(&der).expect("a certificate");
+        assert_eq!(certificate.kind(), PublicKind::P256);
+        let signer = SmimeSigner::new(certificate.clone(), &[vec![1]], pkcs8.clone()).expect("a signer");
+        assert_eq!(signer.chain(), [der.clone(), vec![1]]);
+        assert_eq!(signer.pkcs8().expose(), pkcs8.expose());
+        assert_eq!(SmimeSigner::new(certificate.clone(), &[], other).unwrap_err(), Error::Mismatch);
+        let bad = SmimeSigner::new(certificate, &[], SecretBytes::new(vec![0])).unwrap_err();
+        assert!(matches!(bad, Error::BadPrivateKey(_)), "{bad}");
+        let behind = [der, vec![0]].concat();
+        assert_eq!(SmimeCertificate::from_der(&behind).unwrap_err(), Error::Malformed("X.509 certificate"));
+    }
+
+    #[test]
+    fn keys_are_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<RecipientKey>();
+        shared::<SigningKey>();
+    }
+}

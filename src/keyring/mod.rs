@@ -28,6 +28,7 @@ mod tests;
 mod x509;
 
 pub use error::{Error, FILE_BYTES_MAX, FILE_ITEMS_MAX, Fault, PASSWORD_BYTES_MAX};
+pub use holding::Holds;
 pub use import::{Imported, Input, Options, Owner, import};
 pub use item::{Naming, Trust};
 pub use material::{
@@ -38,6 +39,6 @@ pub use openpgp_key::SubkeySigner;
 pub use read::{Found, read};
 pub use reason::{Choice, Considered, Format, Reason, Use, Verdict};
 pub use ring::{Keyring, remove};
-pub use show::{Entry, Holds};
+pub use show::Entry;
 pub use smime_key::{PublicKind, SmimeKeyPair};
 pub use store::ITEMS_MAX;

@@ -1,7 +1,7 @@
 //! What the keyring shows of an item: its facts for lists, its public part for export. Never a private part.
 
 use super::error::Error;
-use super::holding::{Holding, Keys, expiry};
+use super::holding::{Holding, Holds, Keys, expiry};
 use super::item::{Naming, Trust};
 use super::material::{POLICY, system_time};
 use super::reason::{Format, Reason};
@@ -11,15 +11,6 @@ use crate::mail::Address;
 use der::pem::LineEnding;
 use sequoia_openpgp::cert::Cert;
 use sequoia_openpgp::serialize::SerializeInto;
-
-/// Whether the private key is in the keyring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holds {
-    /// The certificate only.
-    Certificate,
-    /// The certificate and its private key.
-    PrivateKey,
-}
 
 /// One item, for people and JSON.
 #[derive(Clone, Debug)]
@@ -60,7 +51,7 @@ pub fn entry(holding: &Holding, now: Timestamp) -> Entry {
     Entry {
         id: holding.id.clone(),
         format: holding.format(),
-        holds: if holding.has_private() { Holds::PrivateKey } else { Holds::Certificate },
+        holds: holding.holds(),
         addresses: holding.record.addresses.clone(),
         naming: holding.record.naming,
         trust: holding.record.trust,

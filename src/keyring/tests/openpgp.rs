@@ -12,7 +12,7 @@ use sequoia_openpgp::parse::Parse;
 use sequoia_openpgp::parse::stream::{DetachedVerifierBuilder, MessageStructure, VerificationHelper};
 use sequoia_openpgp::serialize::SerializeInto;
 use sequoia_openpgp::serialize::stream::{Message, Signer};
-use sequoia_openpgp::types::{HashAlgorithm, ReasonForRevocation};
+use sequoia_openpgp::types::{HashAlgorithm, KeyFlags, ReasonForRevocation};
 use sequoia_openpgp::{Packet, Profile};
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -143,6 +143,24 @@ fn time_and_subkeys_decide() {
     let encrypts = Place::with(&[&secret(&made(base().add_transport_encryption_subkey()))]).load();
     assert_eq!(recipient(&encrypts, *NOW), Verdict::Taken);
     assert_eq!(signer(&encrypts, *NOW), Verdict::Refused(Reason::NoCapableSubkey(Use::Sign)));
+}
+
+#[test]
+fn an_expired_subkey_says_since_when() {
+    let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+    let cert = made(
+        CertBuilder::new()
+            .set_creation_time(at(-100))
+            .add_userid("alice@x.example")
+            .add_subkey(KeyFlags::empty().set_transport_encryption(), days(90), None)
+            .add_subkey(KeyFlags::empty().set_signing(), days(80), None)
+            .add_subkey(KeyFlags::empty().set_signing(), days(95), None),
+    );
+    let ring = Place::with(&[&secret(&cert)]).load();
+    let expired = |day| Verdict::Refused(Reason::Expired(NOW.plus_s(day * DAY_S)));
+    assert_eq!((recipient(&ring, *NOW), signer(&ring, *NOW)), (expired(-10), expired(-5)));
+    let before = NOW.plus_s(-15 * DAY_S);
+    assert_eq!((recipient(&ring, before), signer(&ring, before)), (Verdict::Taken, Verdict::Taken));
 }
 
 fn primary_signer(cert: &Cert) -> openpgp::crypto::KeyPair {
