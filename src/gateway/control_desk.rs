@@ -1,5 +1,6 @@
 //! Answers commands on the control socket of a running server.
 
+use super::archive_rows;
 use super::control::{self, Request};
 use super::delivery::Delivery;
 use super::post::Post;
@@ -54,7 +55,7 @@ impl Desk {
     async fn answer(&self, request: Request) -> Result<Vec<Value>, String> {
         match request {
             Request::Seal => self.sealing.now().await.map(|report| vec![report]),
-            Request::Status => Ok(vec![self.status()]),
+            Request::Status => self.status().map(|status| vec![status]),
             Request::QueueList => Ok(self.post.journal().pending().iter().map(queue_rows::row).collect()),
             Request::QueueRetry { ids } => Ok(vec![json!({"retried": self.retry(&ids)?})]),
             Request::Reload => {
@@ -73,11 +74,12 @@ impl Desk {
         Ok(self.delivery.hurry(Some(&ids)))
     }
 
-    fn status(&self) -> Value {
-        json!({
-            "queued": self.post.journal().pending().len(),
-            "view": self.reading.state().word(),
-        })
+    fn status(&self) -> Result<Value, String> {
+        let journal = self.post.journal();
+        let mut status = archive_rows::status(self.post.archive(), Some(journal)).map_err(|e| e.to_string())?;
+        status["queued"] = Value::from(journal.pending().len());
+        status["view"] = Value::from(self.reading.state().word());
+        Ok(status)
     }
 }
 

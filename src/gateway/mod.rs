@@ -9,6 +9,7 @@
 //! control    commands to a running server         cli, init, check, demo
 //! ```
 
+mod archive_rows;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod delivery;
 pub mod demo;
 mod door;
 pub mod dsn;
+mod export;
 mod files;
 pub mod flow;
 mod gather;
