@@ -1,7 +1,7 @@
 //! CBOR (RFC 8949) in one form only: what does not re-encode to the same octets is refused. Never decodes deep nesting.
 
 use super::cursor::Malformed;
-use minicbor::data::Token;
+use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use minicbor::{Decode, Encode};
 
@@ -23,30 +23,35 @@ pub fn decode<'a, T: Decode<'a, ()> + Encode<()>>(octets: &'a [u8]) -> Result<T,
     if encode(&value) == octets { Ok(value) } else { Err(Malformed("CBOR in another form")) }
 }
 
-/// Walks the tokens and refuses nesting over `DEPTH_MAX` and indefinite lengths.
+/// Walks the items and refuses nesting over `DEPTH_MAX` and indefinite lengths.
 fn shallow(octets: &[u8]) -> Result<(), Malformed> {
-    // Items still open at each level.
+    let mut decoder = Decoder::new(octets);
+    // Items still to come at each level.
     let mut open: Vec<u64> = Vec::new();
-    for token in Decoder::new(octets).tokens() {
-        let inside = match token.map_err(|_| Malformed("not CBOR"))? {
-            Token::Array(n) => n,
-            Token::Map(n) => n.saturating_mul(2),
-            Token::Tag(_) => 1,
-            Token::BeginArray | Token::BeginMap | Token::BeginBytes | Token::BeginString | Token::Break => {
-                return Err(Malformed("CBOR of indefinite length"));
-            }
-            _ => 0,
-        };
-        if inside > 0 {
-            open.push(inside);
-        } else {
-            close(&mut open);
+    while decoder.position() < octets.len() {
+        match inside(&mut decoder)? {
+            0 => close(&mut open),
+            items => open.push(items),
         }
         if open.len() > DEPTH_MAX {
             return Err(Malformed("CBOR nested too deep"));
         }
     }
     Ok(())
+}
+
+/// Steps over one item's head, and over the whole of it unless it holds items; how many it holds.
+fn inside(decoder: &mut Decoder<'_>) -> Result<u64, Malformed> {
+    let malformed = |_| Malformed("not CBOR");
+    match decoder.datatype().map_err(malformed)? {
+        Type::Array => decoder.array().map(Option::unwrap_or_default).map_err(malformed),
+        Type::Map => decoder.map().map(|n| n.unwrap_or_default().saturating_mul(2)).map_err(malformed),
+        Type::Tag => decoder.tag().map(|_| 1).map_err(malformed),
+        Type::ArrayIndef | Type::MapIndef | Type::BytesIndef | Type::StringIndef | Type::Break => {
+            Err(Malformed("CBOR of indefinite length"))
+        }
+        _ => decoder.skip().map(|()| 0).map_err(malformed),
+    }
 }
 
 /// One item ended: so did every level whose last item it was.
@@ -68,10 +73,10 @@ mod tests {
     fn only_one_form_is_read() {
         assert_eq!(decode::<Vec<u32>>(&encode(&vec![1u32, 300])), Ok(vec![1, 300]));
         for bad in [
-            &[0x81, 0x18, 0x01][..],    // 1 in two octets
-            &[0x9f, 0x01, 0xff],        // indefinite
-            &[0x81, 0x01, 0x00],        // an octet behind
-            &[0x82, 0x01],              // cut
+            &[0x81, 0x18, 0x01][..],                                 // 1 in two octets
+            &[0x9f, 0x01, 0xff],                                     // indefinite
+            &[0x81, 0x01, 0x00],                                     // an octet behind
+            &[0x82, 0x01],                                           // cut
             &[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // a huge length
         ] {
             assert!(decode::<Vec<u32>>(bad).is_err(), "{bad:?}");

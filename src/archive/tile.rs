@@ -110,7 +110,11 @@ pub fn widths(size: u64) -> Vec<usize> {
 /// A tile's octets as hashes.
 pub fn parse_tile(octets: &[u8], width: usize) -> Result<Vec<Digest>, Malformed> {
     let (hashes, rest) = octets.as_chunks::<32>();
-    if rest.is_empty() && hashes.len() == width { Ok(hashes.to_vec()) } else { Err(Malformed("tile of another length")) }
+    if rest.is_empty() && hashes.len() == width {
+        Ok(hashes.to_vec())
+    } else {
+        Err(Malformed("tile of another length"))
+    }
 }
 
 /// A bundle's octets.
@@ -177,6 +181,8 @@ mod tests {
         assert!(parse_bundle(&octets, 2).is_err());
         assert!(parse_bundle(&octets, 4).is_err());
         assert!(parse_bundle(&octets[..octets.len() - 1], 3).is_err());
-        assert!(parse_tile(&[0; 64], 2).is_ok() && parse_tile(&[0; 65], 2).is_err() && parse_tile(&[0; 32], 2).is_err());
+        assert!(
+            parse_tile(&[0; 64], 2).is_ok() && parse_tile(&[0; 65], 2).is_err() && parse_tile(&[0; 32], 2).is_err()
+        );
     }
 }
