@@ -51,12 +51,7 @@ pub fn message(row: &Row) -> Value {
 
 /// One finding of `verify`.
 pub fn finding(finding: &Finding) -> Value {
-    json!({
-        "level": finding.level,
-        "object": finding.object,
-        "kind": finding.kind.word(),
-        "detail": finding.detail,
-    })
+    json!(finding)
 }
 
 /// The last line of `verify`.

@@ -495,8 +495,8 @@ impl TryFrom<Vec<u64>> for RetrySchedule {
 }
 
 impl JournalFileBytes {
-    const MIN: u64 = 1 << 20;
-    const MAX: u64 = 4 << 30;
+    const MIN: u64 = crate::journal::FILE_BYTES_MIN;
+    const MAX: u64 = crate::journal::FILE_BYTES_MAX;
     /// Octets.
     pub fn get(self) -> u64 {
         self.0

@@ -29,7 +29,6 @@ const RECEIVED_MAX: usize = 100;
 const CLASS: &str = "default";
 
 /// A message as a listener has received it.
-#[derive(Debug)]
 pub struct Intake {
     /// Index of the listener; `None` for mail of our own.
     pub listener: Option<usize>,

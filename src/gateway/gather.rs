@@ -5,7 +5,7 @@ use super::permission;
 use super::plan::Visibility;
 use crate::clock::Timestamp;
 use crate::keyring::{self, Choice, Keyring, RecipientKey, SigningKey};
-use crate::mail::header::{self, Author};
+use crate::mail::header;
 use crate::mail::summary::ListEntry;
 use crate::mail::{Address, Client, Direction, Envelope};
 use crate::policy::{Already, Facts, Format, KeyFact, Permission, RecipientFacts, SigningFacts};

@@ -1,6 +1,7 @@
 //! Listening sockets: accepts within the bounds on connections, and stops accepting when told. Speaks no protocol.
 
 use super::config::{Limits, Listener, Protocol};
+use super::ending::stopping;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -97,12 +98,12 @@ pub async fn accept(
     socket: TcpListener,
     protocol: Protocol,
     places: Arc<Places>,
-    mut closing: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
     serve: impl Fn(TcpStream, IpAddr, Place),
 ) {
     loop {
         let accepted = tokio::select! {
-            _ = closing.wait_for(|closing| *closing) => return,
+            () = stopping(&closing) => return,
             accepted = socket.accept() => accepted,
         };
         let (mut stream, peer) = match accepted {

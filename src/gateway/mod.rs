@@ -21,6 +21,7 @@ pub mod delivery;
 pub mod demo;
 mod door;
 pub mod dsn;
+mod ending;
 mod export;
 mod files;
 pub mod flow;

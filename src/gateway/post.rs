@@ -165,7 +165,7 @@ impl Post {
     }
     /// The octets of a draft, from memory or, when it is large, from the disk.
     pub fn octets_of(&self, draft: &Draft) -> Result<Vec<u8>, journal::Error> {
-        match draft.is_in_memory() {
+        match is_in_memory(draft) {
             true => draft.octets(),
             false => tokio::task::block_in_place(|| draft.octets()),
         }
@@ -192,6 +192,11 @@ impl Post {
             });
         }
     }
+}
+
+/// Whether a draft's octets are all in memory, so that nothing done with it waits for the disk.
+pub fn is_in_memory(draft: &Draft) -> bool {
+    usize::try_from(draft.bytes()).is_ok_and(|bytes| bytes <= journal::DRAFT_MEMORY_BYTES)
 }
 
 /// Where things lie below `data_dir`.
@@ -235,6 +240,21 @@ impl Places {
     }
 }
 
+fn tell_replay(replay: &journal::Replay) {
+    let journal::Replay { files, messages, pending, torn_tail, damage, damaged_messages, gaps } = replay;
+    let tail = if *torn_tail { ", a torn tail was cut" } else { "" };
+    tracing::info!("journal: {files} files, {messages} messages, {pending} to deliver{tail}");
+    for what in damage {
+        tracing::error!("journal: ACKNOWLEDGED DATA IS DAMAGED: {what}");
+    }
+    for id in damaged_messages {
+        tracing::error!("journal: message {id} cannot be read whole");
+    }
+    for (from, to) in gaps {
+        tracing::error!("journal: leaves {from} to {to} are lost; a GAP leaf says so");
+    }
+}
+
 /// Opens archive and journal together: the log says where the journal's leaves go on.
 pub fn open_store(
     config: &Config,
@@ -255,7 +275,7 @@ pub fn open_store(
     let (journal, replay) =
         Journal::open(disk.clone(), clock.clone(), settings, keys, archive.log_size(), archive.sealed_through())
             .map_err(|e| Error::of("journal", e))?;
-    tracing::info!("journal: {replay}");
+    tell_replay(&replay);
     archive.reconcile(&journal).map_err(|e| Error::of("archive", e))?;
     Ok((journal, archive))
 }

@@ -2,6 +2,7 @@
 //! shows a mailbox before one.
 
 use super::door::{Door, House};
+use super::ending::stopping;
 use super::observe::Event as AuditEvent;
 use super::reading::Locked;
 use super::wire::Stream;
@@ -227,11 +228,10 @@ impl Reader {
 
     async fn hear(&mut self, stream: &mut Stream, buffer: &mut [u8]) -> io::Result<Heard> {
         let limit = if self.core.is_authenticated() { AFTER_LOGIN } else { BEFORE_LOGIN };
-        let mut closing = self.house.closing.clone();
         let is_idle = self.core.is_idle();
         let heard = tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => return Ok(Heard::Stopping),
+            () = stopping(&self.house.closing) => return Ok(Heard::Stopping),
             heard = stream.read(buffer, limit) => heard,
             () = tokio::time::sleep(TICK), if is_idle => return Ok(Heard::Tick),
         };

@@ -1,5 +1,6 @@
 //! Step 7, seal: turns what the journal holds into segments, by age, by size, or when asked; then shows it to readers.
 
+use super::ending::{stopping, until};
 use super::observe::Event;
 use super::post::Post;
 use super::reading::Reading;
@@ -47,8 +48,7 @@ impl Sealing {
 
     /// Waits until no pass is under way and none will come.
     pub async fn ended(&self) {
-        // The sender lives in `self`.
-        let _ended = self.ended.subscribe().wait_for(|ended| *ended).await;
+        until(&self.ended, |ended| *ended).await;
     }
 }
 
@@ -56,12 +56,12 @@ async fn run(
     post: &Arc<Post>,
     reading: &Arc<Reading>,
     mut queue: mpsc::Receiver<Reply>,
-    mut closing: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
 ) {
     loop {
         let request = tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => return,
+            () = stopping(&closing) => return,
             request = queue.recv() => request,
             () = tokio::time::sleep(TICK) => None,
         };

@@ -4,6 +4,7 @@ use super::control;
 use super::control_desk::Desk;
 use super::delivery::Delivery;
 use super::door::{self, House};
+use super::ending::until;
 use super::listen::Places;
 use super::post::{self, Error, Post};
 use super::reading::Reading;
@@ -118,8 +119,7 @@ pub fn reload(post: &Arc<Post>) {
 /// Lets what is under way end: until it has, or for so long, or until a second signal.
 async fn drain(signals: &mut Signals, house: &House, delivery: &Delivery, sealing: &Sealing) {
     let ended = async {
-        // The sender is ours, so neither wait can fail.
-        let _quiet = house.sessions.subscribe().wait_for(|sessions| *sessions == 0).await;
+        until(&house.sessions, |sessions| *sessions == 0).await;
         delivery.drained().await;
         sealing.ended().await;
     };
@@ -130,6 +130,8 @@ async fn drain(signals: &mut Signals, house: &House, delivery: &Delivery, sealin
     }
 }
 
+/// What is queued in the journal becomes durable, and its threads end.
 fn stop(post: &Arc<Post>) -> Result<(), Error> {
-    tokio::task::block_in_place(|| post.journal().close()).map_err(|e| Error::of("journal", e))
+    tokio::task::block_in_place(|| post.journal().clone().close());
+    Ok(())
 }

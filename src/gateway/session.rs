@@ -2,9 +2,11 @@
 //! journal, and hands complete messages to the flow. Decides nothing about a message itself.
 
 use super::door::{Door, House};
+use super::ending::stopping;
 use super::flow::{self, Answer, Intake, Partial};
 use super::observe::Event as AuditEvent;
 use super::permission::{self, Relaying};
+use super::post::is_in_memory;
 use super::replies;
 use super::wire::Stream;
 use crate::journal::Draft;
@@ -84,11 +86,10 @@ impl Conversation {
     /// Waits for octets; between transactions also for the gateway to stop.
     async fn hear(&mut self, stream: &mut Stream, buffer: &mut [u8]) -> io::Result<Heard> {
         let limit = Duration::from_secs(self.house.post.config().timeouts.server_idle_s);
-        let mut closing = self.house.closing.clone();
         let is_idle = self.session.is_idle();
         let heard = tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing), if is_idle => return Ok(Heard::Stopping),
+            () = stopping(&self.house.closing), if is_idle => return Ok(Heard::Stopping),
             heard = stream.read(buffer, limit) => heard,
         };
         match heard {
@@ -164,7 +165,7 @@ impl Conversation {
 
     fn append(&mut self, octets: &[u8]) {
         let Some(draft) = &mut self.draft else { return };
-        let appended = match draft.is_in_memory() {
+        let appended = match is_in_memory(draft) {
             true => draft.append(octets),
             // A large message waits for the disk; other sessions do not.
             false => tokio::task::block_in_place(|| draft.append(octets)),

@@ -8,7 +8,7 @@ use crate::durable::RealDisk;
 use crate::gateway::control::{self, Request};
 use crate::gateway::post::Places;
 use crate::gateway::{files, host_key};
-use crate::keyring::{self, Change, Entry, Holds, Imported, Input, Keyring, Options, Trust};
+use crate::keyring::{self, Change, Entry, Holds, Imported, Input, Keyring, Options, Owner, Trust};
 use crate::mail::Address;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -53,8 +53,13 @@ fn wishes(password_file: Option<&Path>, anchor: bool, address: Option<&str>) -> 
         Some(text) => vec![Address::parse(text).map_err(|e| Failure::bad(format!("`{text}`: {e}")))?],
     };
     let password = password_file.map(first_line).transpose()?;
-    let trust = if anchor { Trust::Anchor } else { Trust::Manual };
-    Ok(Options { password, trust, addresses })
+    let owner = match (anchor, addresses.is_empty()) {
+        (true, true) => Owner::Authority,
+        (true, false) => return Err(Failure::bad("--trust-anchor is for authorities, --address for people: not both")),
+        (false, true) => Owner::Named,
+        (false, false) => Owner::Given(addresses),
+    };
+    Ok(Options { password, owner })
 }
 
 fn first_line(path: &Path) -> Result<SecretBytes, Failure> {

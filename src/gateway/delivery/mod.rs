@@ -8,6 +8,7 @@ mod bounce;
 mod connection;
 mod settle;
 
+use super::ending::{stopping, until};
 use super::observe::Event;
 use super::post::{AcceptedIds, Post};
 use crate::clock::Timestamp;
@@ -74,13 +75,12 @@ impl Delivery {
         for entry in self.post.journal().pending() {
             self.enqueue(&entry);
         }
-        let mut closing = self.closing.clone();
         loop {
             let due = self.advance();
             let now = self.post.now();
             let until_due = due.map_or(SWEEP, |due| Duration::from_millis((due.ms() - now.ms()).max(1).unsigned_abs()));
             tokio::select! {
-                _ = closing.wait_for(|closing| *closing) => return,
+                () = stopping(&self.closing) => return,
                 id = accepted.recv() => match id.and_then(|id| self.post.journal().entry(&id)) {
                     Some(entry) => self.enqueue(&entry),
                     None => tokio::task::yield_now().await,
@@ -93,8 +93,7 @@ impl Delivery {
 
     /// Waits until no transaction is under way.
     pub async fn drained(&self) {
-        // The sender lives in `self`, so the channel cannot close under us.
-        let _drained = self.working.subscribe().wait_for(|working| *working == 0).await;
+        until(&self.working, |working| *working == 0).await;
     }
 
     /// Makes deferred mail due now: these messages, or all. Answers how many transactions waited.
