@@ -9,3 +9,4 @@ mod driver;
 mod keyring;
 mod mail;
 mod policy;
+mod protect;
