@@ -4,13 +4,12 @@
 use super::fold;
 use super::key;
 use super::schema::{self, State};
-use super::sealed::{Entry, Facts, Sealed, SegmentId, Unreadable};
+use super::sealed::{Entry, Facts, Sealed, Segment, Unreadable};
 use super::session::Reader;
 use crate::clock::Clock;
-use crate::clock::Timestamp;
 use crate::crypto::Secret;
 use crate::durable::{DirLock, Disk};
-use crate::mail::{Address, MailId};
+use crate::mail::Address;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,8 +56,8 @@ pub struct Indexed {
 #[derive(Debug)]
 pub struct Damage {
     /// The segment.
-    pub segment: SegmentId,
-    /// The slot; `None` for the whole segment.
+    pub segment: Segment,
+    /// The slot; `None` for its directory or events.
     pub slot: Option<u32>,
     /// What was found.
     pub detail: String,
@@ -119,27 +118,26 @@ impl Catalog {
     }
 
     fn index_on(&mut self) -> Result<Indexed, Error> {
-        let segments = self.sealed.segments()?;
-        let known = known_segments(&self.connection)?;
-        if !segments.starts_with(&known) {
+        let newest = newest_segment(&self.connection)?;
+        if let Some(known) = &newest
+            && self.sealed.segment_at(known.seal_index)?.as_ref() != Some(known)
+        {
             return Err(Error::Diverged);
         }
         let mut done = Indexed::default();
-        for (number, segment) in segments.iter().enumerate().skip(known.len()) {
-            self.index_segment(number, segment, &mut done)?;
+        for segment in self.sealed.segments_after(newest.map(|known| known.seal_index))? {
+            self.index_segment(&segment, &mut done)?;
         }
         Ok(done)
     }
 
-    fn index_segment(&mut self, number: usize, segment: &SegmentId, done: &mut Indexed) -> Result<(), Error> {
+    fn index_segment(&mut self, segment: &Segment, done: &mut Indexed) -> Result<(), Error> {
         let transaction = self.connection.transaction()?;
-        transaction.execute("INSERT INTO segments(number, id) VALUES (?, ?)", params![number as i64, segment])?;
-        let pass = Pass { transaction: &transaction, sealed: &*self.sealed, number: number as i64, segment };
-        match self.sealed.directory(segment) {
-            Ok(entries) => pass.entries(&entries, done)?,
-            Err(Unreadable::Damaged(detail)) => done.damage.push(Damage { segment: *segment, slot: None, detail }),
-            Err(failed) => return Err(failed.into()),
-        }
+        let number = schema::number(segment.seal_index);
+        transaction.execute("INSERT INTO segments(seal_index, id) VALUES (?, ?)", params![number, segment.id])?;
+        let mut pass = Pass { transaction: &transaction, sealed: &*self.sealed, segment, number, done };
+        pass.messages()?;
+        pass.events()?;
         transaction.commit()?;
         // From here its messages are visible; a crash before leaves the segment for the next pass, whole.
         done.segments += 1;
@@ -176,78 +174,87 @@ fn create(disk: &dyn Disk, dir: &Path, sealed: &dyn Sealed) -> Result<(Connectio
     Ok((connection, key))
 }
 
-fn known_segments(connection: &Connection) -> rusqlite::Result<Vec<SegmentId>> {
-    let mut statement = connection.prepare_cached("SELECT id FROM segments ORDER BY number")?;
-    statement.query_map([], |row| row.get(0))?.collect()
+fn newest_segment(connection: &Connection) -> rusqlite::Result<Option<Segment>> {
+    let sql = "SELECT seal_index, id FROM segments ORDER BY seal_index DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_row([], |row| schema::segment(row, 0)).optional()
 }
 
 /// One segment on its way into the catalog.
 struct Pass<'p> {
     transaction: &'p Transaction<'p>,
     sealed: &'p dyn Sealed,
+    segment: &'p Segment,
     number: i64,
-    segment: &'p SegmentId,
-}
-
-/// A message of the directory.
-struct Listed<'p> {
-    slot: u32,
-    uid: u32,
-    id: &'p MailId,
-    mailbox: &'p str,
-    accepted_at: Timestamp,
+    done: &'p mut Indexed,
 }
 
 impl Pass<'_> {
-    fn entries(&self, entries: &[Entry], done: &mut Indexed) -> Result<(), Error> {
-        for entry in entries {
-            match entry {
-                Entry::Message { slot, uid, id, mailbox, accepted_at } => {
-                    let listed = Listed { slot: *slot, uid: *uid, id, mailbox, accepted_at: *accepted_at };
-                    self.message(&listed, done)?;
-                }
-                Entry::Event { slot, uid } => self.event(*slot, *uid)?,
-            }
+    fn messages(&mut self) -> Result<(), Error> {
+        let entries = self.readable(None, self.sealed.directory(self.segment))?;
+        for entry in entries.into_iter().flatten() {
+            self.message(&entry)?;
         }
         Ok(())
     }
 
-    fn message(&self, listed: &Listed<'_>, done: &mut Indexed) -> Result<(), Error> {
-        let facts = match self.sealed.facts(self.segment, listed.slot) {
-            Ok(facts) => facts,
+    fn events(&mut self) -> Result<(), Error> {
+        let uids = self.readable(None, self.sealed.events(self.segment))?;
+        let mut statement =
+            self.transaction.prepare_cached("INSERT OR IGNORE INTO events(uid, segment) VALUES (?, ?)")?;
+        for uid in uids.into_iter().flatten() {
+            statement.execute(params![uid, self.number])?;
+        }
+        Ok(())
+    }
+
+    /// What could be read; damage is noted and does not stop the rest, all other failures stop the pass.
+    fn readable<T>(&mut self, slot: Option<u32>, read: Result<T, Unreadable>) -> Result<Option<T>, Error> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(Unreadable::Erased) => Ok(None),
             Err(Unreadable::Damaged(detail)) => {
-                done.damage.push(Damage { segment: *self.segment, slot: Some(listed.slot), detail });
-                return Ok(());
+                self.damaged(slot, detail);
+                Ok(None)
             }
-            Err(failed) => return Err(failed.into()),
-        };
-        if self.exists(listed)? {
-            let detail = format!("UID {} or id {} stands in another segment already", listed.uid, listed.id);
-            done.damage.push(Damage { segment: *self.segment, slot: Some(listed.slot), detail });
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    fn damaged(&mut self, slot: Option<u32>, detail: String) {
+        self.done.damage.push(Damage { segment: *self.segment, slot, detail });
+    }
+
+    fn message(&mut self, entry: &Entry) -> Result<(), Error> {
+        let facts = self.readable(Some(entry.slot), self.sealed.facts(self.segment, entry.slot))?;
+        let Some(facts) = facts else { return Ok(()) };
+        if self.exists(entry)? {
+            let detail = format!("UID {} or id {} stands in the catalog already", entry.uid, entry.id);
+            self.damaged(Some(entry.slot), detail);
             return Ok(());
         }
-        let mailbox = self.mailbox(listed)?;
-        self.insert(listed, &facts, mailbox)?;
-        self.insert_parties(listed.uid, &facts, mailbox)?;
-        done.messages += 1;
+        let mailbox = self.mailbox(entry)?;
+        self.insert(entry, &facts, mailbox)?;
+        self.insert_parties(entry.uid, &facts, mailbox)?;
+        self.done.messages += 1;
         Ok(())
     }
 
-    fn exists(&self, listed: &Listed<'_>) -> rusqlite::Result<bool> {
+    fn exists(&self, entry: &Entry) -> rusqlite::Result<bool> {
         let mut statement = self.transaction.prepare_cached("SELECT 1 FROM messages WHERE uid = ? OR id = ?")?;
-        Ok(statement.query_row(params![listed.uid, listed.id.octets()], |_| Ok(())).optional()?.is_some())
+        Ok(statement.query_row(params![entry.uid, entry.id.octets()], |_| Ok(())).optional()?.is_some())
     }
 
     /// The mailbox's number, with the message counted in.
-    fn mailbox(&self, listed: &Listed<'_>) -> rusqlite::Result<i64> {
+    fn mailbox(&self, entry: &Entry) -> rusqlite::Result<i64> {
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO mailboxes(name, messages, last_uid) VALUES (?1, 1, ?2) ON CONFLICT(name) DO UPDATE
              SET messages = messages + 1, last_uid = max(last_uid, ?2) RETURNING number",
         )?;
-        statement.query_row(params![listed.mailbox, listed.uid], |row| row.get(0))
+        statement.query_row(params![entry.mailbox, entry.uid], |row| row.get(0))
     }
 
-    fn insert(&self, listed: &Listed<'_>, facts: &Facts, mailbox: i64) -> Result<(), Error> {
+    fn insert(&self, entry: &Entry, facts: &Facts, mailbox: i64) -> Result<(), Error> {
         let Facts { envelope, direction, class, size, sha256, summary } = facts;
         let sender = envelope.sender.as_ref().map(Address::to_string).unwrap_or_default();
         let recipients: Vec<String> = envelope.recipients.iter().map(|r| r.address.to_string()).collect();
@@ -260,14 +267,14 @@ impl Pass<'_> {
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.execute(params![
-            listed.uid,
-            listed.id.octets(),
+            entry.uid,
+            entry.id.octets(),
             mailbox,
-            listed.accepted_at.ms(),
+            entry.accepted_at.ms(),
             i64::try_from(*size).unwrap_or(i64::MAX),
             sha256,
             self.number,
-            listed.slot,
+            entry.slot,
             class,
             direction.word(),
             sender,
@@ -279,7 +286,7 @@ impl Pass<'_> {
             fold::fold(&summary.subject),
         ])?;
         let mut statement = self.transaction.prepare_cached("INSERT INTO summaries(uid, summary) VALUES (?, ?)")?;
-        statement.execute(params![listed.uid, blob])?;
+        statement.execute(params![entry.uid, blob])?;
         Ok(())
     }
 
@@ -291,11 +298,5 @@ impl Pass<'_> {
             statement.execute(params![address, mailbox, uid])?;
         }
         Ok(())
-    }
-
-    fn event(&self, slot: u32, uid: u32) -> rusqlite::Result<()> {
-        let mut statement =
-            self.transaction.prepare_cached("INSERT OR IGNORE INTO events(uid, segment, slot) VALUES (?, ?, ?)")?;
-        statement.execute(params![uid, self.number, slot]).map(drop)
     }
 }

@@ -3,7 +3,8 @@
 use super::fold;
 use super::index::Error;
 use super::query::{Node, Query, Term};
-use super::sealed::SegmentId;
+use super::schema;
+use super::sealed::Segment;
 use super::session::Reader;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
@@ -28,7 +29,7 @@ pub struct Row {
     /// SHA-256 of those octets.
     pub sha256: Digest,
     /// Where it lies.
-    pub segment: SegmentId,
+    pub segment: Segment,
     /// Its slot there.
     pub slot: u32,
     /// Its month.
@@ -118,20 +119,20 @@ impl Listing {
         }
     }
 
-    /// Where results stand that became known after the message was sealed, in log order.
-    pub fn events(&self, uid: u32) -> Result<Vec<(SegmentId, u32)>, Error> {
-        let sql = "SELECT s.id, e.slot FROM events e JOIN segments s ON s.number = e.segment
-                   WHERE e.uid = ? ORDER BY e.segment, e.slot";
+    /// The segments with results that became known after the message was sealed, in log order.
+    pub fn events(&self, uid: u32) -> Result<Vec<Segment>, Error> {
+        let sql = "SELECT s.seal_index, s.id FROM events e JOIN segments s ON s.seal_index = e.segment
+                   WHERE e.uid = ? ORDER BY e.segment";
         let mut statement = self.0.prepare_cached(sql)?;
-        let events = statement.query_map([uid], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let events = statement.query_map([uid], |row| schema::segment(row, 0))?;
         Ok(events.collect::<rusqlite::Result<_>>()?)
     }
 
     fn rows(&self, condition: &str, values: Vec<Value>) -> Result<Vec<Row>, Error> {
         let sql = format!(
-            "SELECT m.uid, m.id, m.accepted_ms, m.size, m.sha256, s.id, m.slot, b.name, m.class, m.direction, m.sender,
-             m.recipients, m.subject, m.msgid FROM messages m JOIN mailboxes b ON b.number = m.mailbox
-             JOIN segments s ON s.number = m.segment WHERE {condition}"
+            "SELECT m.uid, m.id, m.accepted_ms, m.size, m.sha256, m.slot, b.name, m.class, m.direction, m.sender,
+             m.recipients, m.subject, m.msgid, s.seal_index, s.id FROM messages m JOIN mailboxes b ON b.number = m.mailbox
+             JOIN segments s ON s.seal_index = m.segment WHERE {condition}"
         );
         let mut statement = self.0.prepare(&sql)?;
         let rows = statement.query_map(params_from_iter(values), row)?;
@@ -140,24 +141,24 @@ impl Listing {
 }
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-    let recipients: String = row.get(11)?;
+    let recipients: String = row.get(10)?;
     let recipients = serde_json::from_str(&recipients)
-        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(11, rusqlite::types::Type::Text, Box::new(e)))?;
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(10, rusqlite::types::Type::Text, Box::new(e)))?;
     Ok(Row {
         uid: row.get(0)?,
         id: MailId::from_octets(row.get(1)?),
         accepted_at: Timestamp::from_ms(row.get(2)?),
         size: row.get::<_, i64>(3)?.unsigned_abs(),
         sha256: row.get(4)?,
-        segment: row.get(5)?,
-        slot: row.get(6)?,
-        mailbox: row.get(7)?,
-        class: row.get(8)?,
-        direction: row.get(9)?,
-        sender: row.get(10)?,
+        segment: schema::segment(row, 13)?,
+        slot: row.get(5)?,
+        mailbox: row.get(6)?,
+        class: row.get(7)?,
+        direction: row.get(8)?,
+        sender: row.get(9)?,
         recipients,
-        subject: row.get(12)?,
-        message_id: row.get(13)?,
+        subject: row.get(11)?,
+        message_id: row.get(12)?,
     })
 }
 

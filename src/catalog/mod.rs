@@ -18,6 +18,6 @@ pub mod view;
 pub use index::{Catalog, Damage, Error, Indexed};
 pub use list::{Listing, Reference, Row};
 pub use query::{QUERY_BYTES_MAX, Query, QueryFault};
-pub use sealed::{Entry, Facts, Sealed, SegmentId, Unreadable};
+pub use sealed::{Entry, Facts, Sealed, Segment, Unreadable};
 pub use session::{INBOX_DAYS, MAILBOX_MESSAGES_MAX, Reader, Viewer, uid_validity};
 pub use view::{Mailbox, Message, Unavailable, View};

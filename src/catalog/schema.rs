@@ -1,8 +1,9 @@
 //! The catalog's file: SQLCipher, its tables and how connections to it are opened. Never holds anything that cannot be made
 //! again from the archive.
 
+use super::sealed::Segment;
 use crate::crypto::{Secret, hash};
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use std::path::Path;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -16,7 +17,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(30);
 /// order and without the wide rows of `messages`. Summaries stand apart, so that searches do not read over them.
 const TABLES: &str = "
 CREATE TABLE archive(id BLOB NOT NULL);
-CREATE TABLE segments(number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
+CREATE TABLE segments(seal_index INTEGER PRIMARY KEY, id BLOB NOT NULL);
 CREATE TABLE mailboxes(
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, messages INTEGER NOT NULL, last_uid INTEGER NOT NULL);
 CREATE TABLE messages(
@@ -34,7 +35,7 @@ CREATE TABLE parties(
     address TEXT NOT NULL, mailbox INTEGER NOT NULL, uid INTEGER NOT NULL,
     PRIMARY KEY(address, mailbox, uid)) WITHOUT ROWID;
 CREATE TABLE events(
-    uid INTEGER NOT NULL, segment INTEGER NOT NULL, slot INTEGER NOT NULL, PRIMARY KEY(uid, segment, slot)) WITHOUT ROWID;
+    uid INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY(uid, segment)) WITHOUT ROWID;
 ";
 
 /// Stands in `parties` for those who see all mail. No address is empty.
@@ -107,6 +108,16 @@ fn archive_of(connection: &Connection) -> rusqlite::Result<Option<[u8; 16]>> {
         return Ok(None);
     }
     connection.query_row("SELECT id FROM archive", [], |row| row.get(0)).optional()
+}
+
+/// A leaf index as SQLite's integer; the log's tree sizes fit 63 bits.
+pub(super) fn number(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}
+
+/// A segment from its SEAL leaf's index and its id, the columns from `first` on.
+pub(super) fn segment(row: &Row<'_>, first: usize) -> rusqlite::Result<Segment> {
+    Ok(Segment { seal_index: row.get::<_, i64>(first)?.unsigned_abs(), id: row.get(first + 1)? })
 }
 
 /// Errors that mean the file, not the disk or another process: it is made anew.

@@ -3,7 +3,7 @@
 use super::index::Error;
 use super::key;
 use super::schema;
-use super::sealed::{Sealed, SegmentId};
+use super::sealed::Sealed;
 use super::view::{Mailbox, Message, Unavailable, View};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::{Secret, Sha256};
@@ -170,7 +170,7 @@ impl Session {
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Option<T>> {
         let sql = format!(
-            "SELECT {columns} FROM messages m JOIN mailboxes b ON b.number = m.mailbox JOIN segments s ON s.number = m.segment
+            "SELECT {columns} FROM messages m JOIN mailboxes b ON b.number = m.mailbox JOIN segments s ON s.seal_index = m.segment
              JOIN summaries y ON y.uid = m.uid WHERE m.uid = ?2 AND (?3 OR b.name = ?4) AND EXISTS (SELECT 1 FROM parties p
              WHERE p.uid = m.uid AND p.mailbox = m.mailbox AND p.address IN (SELECT value FROM json_each(?1)))"
         );
@@ -226,8 +226,9 @@ impl View for Session {
     }
 
     fn octets(&self, mailbox: &str, uid: u32) -> Result<Option<Vec<u8>>, Unavailable> {
-        let place = |row: &Row<'_>| Ok((row.get::<_, SegmentId>(0)?, row.get::<_, u32>(1)?));
-        let Some((segment, slot)) = self.find("s.id, m.slot", mailbox, uid, place).map_err(failed)? else {
+        let place = |row: &Row<'_>| Ok((schema::segment(row, 0)?, row.get(2)?));
+        let Some((segment, slot)) = self.find("s.seal_index, s.id, m.slot", mailbox, uid, place).map_err(failed)?
+        else {
             return Ok(None);
         };
         self.sealed.octets(&segment, slot).map(Some).map_err(|e| Unavailable::Failed(e.to_string()))
