@@ -72,7 +72,7 @@ impl Room {
         Ok(Room { unlocked, segments, listing })
     }
     fn segment(&self, row: &Row) -> Result<&SegmentInfo, Failure> {
-        let meant = |info: &&SegmentInfo| *info.seal.segment.octets() == row.segment;
+        let meant = |info: &&SegmentInfo| info.seal_index == row.segment.seal_index;
         self.segments.iter().find(meant).ok_or_else(|| Failure::temporary(format!("{}: its segment is not there", row.id)))
     }
     fn octets(&self, row: &Row) -> Result<Vec<u8>, Failure> {
@@ -99,7 +99,7 @@ fn seal(places: &Places, config_path: &Path, config: &Config, out: &Out) -> Resu
             let (journal, archive) = offline::open_store(config_path)?;
             let report = archive.seal(&journal, &SystemClock).map_err(Failure::bad)?;
             // The list is brought up to date where it can be read.
-            if let Err(failure) = Room::open(config) {
+            if let Err(failure) = Room::open(config).map(drop) {
                 tracing::debug!("not indexed: {}", failure.text);
             }
             vec![json!({"messages": report.messages, "sealed_through": report.sealed_through})]
