@@ -50,8 +50,8 @@ pub enum Fault {
     /// A private key came without its certificate, and the keyring has none for it.
     #[error("a private key without its certificate")]
     KeyWithoutCertificate,
-    /// A private key or an OpenPGP certificate was to become a trust anchor.
-    #[error("only an X.509 certificate can be a trust anchor")]
+    /// A private key, a person's certificate or an OpenPGP certificate was to become a trust anchor.
+    #[error("only an authority's X.509 certificate can be a trust anchor")]
     NotAnAnchor,
 }
 

@@ -29,9 +29,9 @@ pub struct Candidate {
     pub refused_names: Vec<String>,
 }
 
-/// A private key whose certificate is in none of the files.
+/// A private key.
 #[derive(Debug)]
-pub struct LoneKey {
+pub struct ImportedKey {
     /// The number of the file it comes from.
     pub input: usize,
     /// The key.
@@ -46,13 +46,13 @@ pub struct Gathered {
     /// Items.
     pub candidates: Vec<Candidate>,
     /// Keys that must find their certificate in the keyring.
-    pub lone_keys: Vec<LoneKey>,
+    pub lone_keys: Vec<ImportedKey>,
 }
 
 #[derive(Default)]
 struct Pool {
     certificates: Vec<(usize, Facts)>,
-    keys: Vec<LoneKey>,
+    keys: Vec<ImportedKey>,
     openpgp: Vec<(usize, Cert)>,
 }
 
@@ -81,7 +81,7 @@ impl Pool {
             Found::PrivateKey(pkcs8) => {
                 let public_key = private_key::public_key(&pkcs8);
                 let public_key = public_key.ok_or(Fault::Unsupported("the private key's algorithm".to_owned()))?;
-                self.keys.push(LoneKey { input, pkcs8, public_key });
+                self.keys.push(ImportedKey { input, pkcs8, public_key });
             }
         }
         Ok(())
@@ -91,6 +91,10 @@ impl Pool {
         let other = self.keys.first().map(|key| key.input).or(self.openpgp.first().map(|(input, _)| *input));
         if let Some(input) = other {
             return Err((input, Fault::NotAnAnchor));
+        }
+        let is_authority = |facts: &Facts| facts.role == Role::Authority || facts.is_self_issued();
+        if let Some((input, _)) = self.certificates.iter().find(|(_, facts)| !is_authority(facts)) {
+            return Err((*input, Fault::NotAnAnchor));
         }
         let anchor = |(input, facts): (usize, Facts)| {
             let record = Record {
@@ -110,8 +114,8 @@ impl Pool {
         let above = self.above_people();
         for (input, facts) in &self.certificates {
             let key = self.keys.iter().find(|key| key.public_key == facts.public_key);
-            if key.is_none() && above.contains(facts.der.as_slice()) {
-                // Kept in the chains of those below it, and no item of its own.
+            if key.is_none() && (above.contains(facts.der.as_slice()) || self.is_bystander(facts)) {
+                // At most kept in the chains of those below it: mail for a person must not be encrypted to an authority.
                 continue;
             }
             let candidate = self.person(*input, facts, key, owner);
@@ -120,7 +124,6 @@ impl Pool {
             } else if facts.role == Role::EndEntity {
                 return Err((*input, no_address(facts.subject.clone(), &candidate.refused_names)));
             } else {
-                // An authority that stands beside people's certificates may be nobody's; alone it says nothing.
                 unnamed.get_or_insert((*input, no_address(facts.subject.clone(), &candidate.refused_names)));
             }
         }
@@ -135,7 +138,7 @@ impl Pool {
     }
 
     /// The item of one certificate.
-    fn person(&self, input: usize, facts: &Facts, key: Option<&LoneKey>, owner: &Owner) -> Candidate {
+    fn person(&self, input: usize, facts: &Facts, key: Option<&ImportedKey>, owner: &Owner) -> Candidate {
         let issuers = self.issuers(facts);
         let mut candidate = Candidate {
             input,
@@ -152,6 +155,13 @@ impl Pool {
         };
         candidate.name(facts.names.clone(), owner);
         candidate
+    }
+
+    /// Whether it is an authority's certificate that names nobody, beside somebody's certificate or key.
+    fn is_bystander(&self, facts: &Facts) -> bool {
+        let is_person = |(_, facts): &(usize, Facts)| facts.role == Role::EndEntity;
+        let has_people = !self.keys.is_empty() || self.certificates.iter().any(is_person);
+        facts.role == Role::Authority && facts.names.addresses.is_empty() && has_people
     }
 
     /// The certificates that stand above one that may not issue others.
@@ -182,9 +192,9 @@ impl Pool {
         chain.map(|issuer| issuer.der.clone().into()).collect()
     }
 
-    fn lone_keys(self) -> Vec<LoneKey> {
+    fn lone_keys(self) -> Vec<ImportedKey> {
         let certificates = self.certificates;
-        let is_lone = |key: &LoneKey| certificates.iter().all(|(_, facts)| facts.public_key != key.public_key);
+        let is_lone = |key: &ImportedKey| certificates.iter().all(|(_, facts)| facts.public_key != key.public_key);
         self.keys.into_iter().filter(is_lone).collect()
     }
 }

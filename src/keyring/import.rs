@@ -2,7 +2,7 @@
 //! are read and checked before the first item is written; each item is then durable on its own.
 
 use super::error::{Error, Fault};
-use super::gather::{self, Candidate, LoneKey};
+use super::gather::{self, Candidate, ImportedKey};
 use super::holding::{Holding, Holds};
 use super::item::{Item, Trust};
 use super::merge::{Change, merge};
@@ -152,7 +152,7 @@ impl Plan<'_> {
         Ok(keys)
     }
     /// Gives a private key that came alone to each stored certificate it belongs to.
-    fn attach(&mut self, key: &LoneKey) -> Result<(), Error> {
+    fn attach(&mut self, key: &ImportedKey) -> Result<(), Error> {
         let mut attached = 0;
         for id in self.store.ids()? {
             let Some(item) = self.before(&id)? else { continue };

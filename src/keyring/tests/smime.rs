@@ -237,4 +237,19 @@ fn anchors_are_for_nobody() {
     place.import(&[&pem], &Options::default()).expect("imported");
     assert_eq!(place.load().list(*NOW).len(), 2);
     assert_eq!(place.fault(&[&pkcs8_pem(&RSA)], &anchor), Fault::NotAnAnchor);
+    let ca = Spec { name: "CA", san: &[], ca: true, ..Spec::default() }.make();
+    let leaf = Spec { issuer: Some((&ca, &RSA)), key: &EC, ..Spec::default() }.pem();
+    assert_eq!(place.fault(&[&leaf], &anchor), Fault::NotAnAnchor);
+}
+
+#[test]
+fn an_authority_beside_a_person_is_not_that_person() {
+    let stranger = Spec { name: "Stranger", san: &[], ca: true, key: &RSA_OTHER, ..Spec::default() }.pem();
+    let given = Options { owner: Owner::Given(vec![address("alice@x.example")]), ..Options::default() };
+    for owner in [&given, &Options::default()] {
+        let imported = Place::new().import(&[&Spec::default().pem(), &stranger], owner).expect("imported");
+        assert_eq!(imported.len(), 1);
+    }
+    // Alone it may be: OpenSSL marks self-signed certificates so by default.
+    assert_eq!(Place::new().import(&[&stranger], &given).expect("imported").len(), 1);
 }
