@@ -58,7 +58,7 @@ fn secrets(places: &Places, report: &mut Report) {
     match host_key::read(&RealDisk, &places.host_key) {
         Err(e) => report.faults.push(e.to_string()),
         Ok(host_key) => {
-            if let Err(e) = Keyring::load(&RealDisk, &places.keyring, &host_key) {
+            if let Err(e) = Keyring::load(&RealDisk, &places.root, &host_key) {
                 report.faults.push(format!("keyring: {e}"));
             }
             if let Err(e) = Archive::open(Arc::new(RealDisk), &places.archive, &host_key) {

@@ -66,7 +66,7 @@ impl Post {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host_key = super::host_key::read(&*disk, &places.host_key)?;
-        let keyring = Keyring::load(&*disk, &places.keyring, &host_key).map_err(|e| Error::of("keyring", e))?;
+        let keyring = Keyring::load(&*disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
         let presented = Presented::load(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
         let (journal, archive) = open_store(&config, &places, &disk, &clock, &host_key)?;
         let accounts = Accounts::open(disk.clone(), clock.clone(), &places.accounts).map_err(|e| Error::of("accounts", e))?;
@@ -98,7 +98,7 @@ impl Post {
         let places = Places::of(&former);
         let policy = files::policies(&places.policies).map_err(|e| Error(e.to_string()))?;
         let host_key = super::host_key::read(&*self.disk, &places.host_key)?;
-        let keyring = Keyring::load(&*self.disk, &places.keyring, &host_key).map_err(|e| Error::of("keyring", e))?;
+        let keyring = Keyring::load(&*self.disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
         self.presented.reload(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
         if config.keep_fixed(&former) == Changed::Yes {
             tracing::warn!("changes to hostname, data_dir, listener, route, limits and journal take effect at the next start");
@@ -202,6 +202,8 @@ pub fn is_in_memory(draft: &Draft) -> bool {
 /// Where things lie below `data_dir`.
 #[derive(Clone, Debug)]
 pub struct Places {
+    /// `data_dir` itself; the keyring lies below it in `keyring/`.
+    pub root: PathBuf,
     /// Policies.
     pub policies: PathBuf,
     /// The key that seals private keys and journal keys at rest.
@@ -227,6 +229,7 @@ impl Places {
     pub fn of(config: &Config) -> Places {
         let below = |name: &str| config.data_dir.join(name);
         Places {
+            root: config.data_dir.clone(),
             policies: below("policies"),
             host_key: below("host.key"),
             keyring: below("keyring"),

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub fn run(command: Key, config: &Path, out: &Out) -> Result<(), Failure> {
     let places = Places::of(&files::configuration(config)?);
     let host_key = host_key::read(&RealDisk, &places.host_key)?;
-    let ring = || Keyring::load(&RealDisk, &places.keyring, &host_key).map_err(Failure::bad);
+    let ring = || Keyring::load(&RealDisk, &places.root, &host_key).map_err(Failure::bad);
     let now = SystemClock.now();
     match command {
         Key::Import { files, password_file, trust_anchor, address } => {
@@ -40,7 +40,7 @@ pub fn run(command: Key, config: &Path, out: &Out) -> Result<(), Failure> {
             Ok(())
         }
         Key::Remove { id } => {
-            let removed = keyring::remove(&RealDisk, &places.keyring, &host_key, &id).map_err(Failure::bad)?;
+            let removed = keyring::remove(&RealDisk, &places.root, &host_key, &id).map_err(Failure::bad)?;
             out.record(&json!({"removed": removed}));
             tell_server(&places)
         }
@@ -81,7 +81,7 @@ fn import(
         read.push((path.display().to_string(), SecretBytes::new(octets)));
     }
     let inputs: Vec<Input<'_>> = read.iter().map(|(name, octets)| Input { name, octets: octets.expose() }).collect();
-    let imported = keyring::import(&RealDisk, &places.keyring, host_key, &inputs, wishes).map_err(Failure::bad)?;
+    let imported = keyring::import(&RealDisk, &places.root, host_key, &inputs, wishes).map_err(Failure::bad)?;
     for item in &imported {
         for name in &item.refused_names {
             eprintln!("warning: {}: `{name}` is not an address and does not count", item.id);
