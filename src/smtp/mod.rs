@@ -5,8 +5,10 @@
 //! limits     every bound, and how long drivers wait
 //! scan       finds line ends, a word at a time
 //! server     session: commands in, replies out; framing: the one automaton that knows where a message ends
+//! client     delivery: replies in, commands out; stuffing: the one place that writes message content to a wire
 //! ```
 
+pub mod client;
 pub mod limits;
 mod scan;
 pub mod server;

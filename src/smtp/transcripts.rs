@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! first line   why the conversation is kept
-//! ! words      settings: server words are lmtp starttls normalize recipients=N bytes=N; client words are in `client.rs`
-//! C: text      the client sends this line and CRLF; \r \n \0 \\ are escapes; C- sends it without CRLF
-//! S: text      the server replies exactly this line
+//! ! words      settings, read by `server.rs` and `client.rs`
+//! C: text      the client sends this line and CRLF; \r \n \0 \\ are escapes, \x is the octet FF; C- sends it without CRLF
+//! S: text      the server replies exactly this line; S- sends it without CRLF
+//! S! text      the connection is lost
 //! E: text      the driver was told this
 //! ```
 //!
-//! The driver here refuses addresses whose local part is `refused`, cannot open a draft for the sender `full`, loses it during
+//! The server's driver refuses addresses whose local part is `refused`, cannot open a draft for the sender `full`, loses it during
 //! the data of `breaks`, and in the end refuses recipients named `late`.
 
+mod client;
 mod server;
 
 use std::path::PathBuf;
@@ -27,14 +29,20 @@ struct Transcript {
 /// Octets that arrive together, and the lines that must be seen then.
 struct Block {
     sent: Vec<u8>,
+    /// Why the connection is lost behind them.
+    lost: Option<String>,
     seen: Vec<String>,
+}
+
+fn is_marked(line: &str) -> bool {
+    line.starts_with(['C', 'S', 'E']) && matches!(line.get(1..2), Some(":" | "-" | "!")) || line.starts_with("! ")
 }
 
 /// `sender` is the mark of the side that the test plays: `C` or `S`.
 fn parse(name: &str, text: &str, sender: char) -> Transcript {
     let mut lines = text.lines();
     let why = lines.next().unwrap_or_default();
-    assert!(!why.is_empty() && !matches!(why.get(1..2), Some(":" | "-")), "{name}: the first line says why");
+    assert!(!why.is_empty() && !is_marked(why), "{name}: the first line says why");
     let mut transcript = Transcript { name: name.to_owned(), words: vec![], opening: vec![], blocks: vec![] };
     for line in lines.filter(|line| !line.is_empty()) {
         if let Some(words) = line.strip_prefix("! ") {
@@ -52,13 +60,14 @@ fn parse(name: &str, text: &str, sender: char) -> Transcript {
 
 fn send(blocks: &mut Vec<Block>, line: &str) {
     if blocks.last().is_none_or(|block| !block.seen.is_empty()) {
-        blocks.push(Block { sent: vec![], seen: vec![] });
+        blocks.push(Block { sent: vec![], lost: None, seen: vec![] });
     }
-    let octets = unescape(line.get(3..).unwrap_or_default());
     let block = blocks.last_mut().expect("just pushed");
-    block.sent.extend_from_slice(&octets);
-    if line.get(1..2) == Some(":") {
-        block.sent.extend_from_slice(b"\r\n");
+    let text = line.get(3..).unwrap_or_default();
+    match line.get(1..2) {
+        Some("!") => block.lost = Some(text.to_owned()),
+        Some(":") => block.sent.extend([&unescape(text)[..], b"\r\n"].concat()),
+        _ => block.sent.extend(unescape(text)),
     }
 }
 
@@ -103,8 +112,8 @@ impl Pace {
 /// One side under test.
 trait Side {
     fn hear(&mut self, octets: &[u8]);
-    /// All of a block was heard.
-    fn settle(&mut self);
+    /// All of a block was heard, and perhaps the connection lost.
+    fn settle(&mut self, lost: Option<&str>);
     /// Lines seen since the last call.
     fn seen(&mut self) -> Vec<String>;
 }
@@ -114,7 +123,7 @@ fn run(transcript: &Transcript, pace: Pace, side: &mut dyn Side) {
     assert_eq!(side.seen(), transcript.opening, "{name}, {pace:?}: opening");
     for block in &transcript.blocks {
         pace.cut(&block.sent).into_iter().for_each(|octets| side.hear(octets));
-        side.settle();
+        side.settle(block.lost.as_deref());
         assert_eq!(side.seen(), block.seen, "{name}, {pace:?}: after {:?}", escape(&block.sent));
     }
 }
@@ -148,4 +157,9 @@ fn marked(mark: &str, said: &mut Vec<u8>) -> Vec<String> {
 #[test]
 fn server_conversations() {
     check("server-", 'C', |words| Box::new(server::Server::new(words)));
+}
+
+#[test]
+fn client_conversations() {
+    check("client-", 'S', |words| Box::new(client::Client::new(words)));
 }

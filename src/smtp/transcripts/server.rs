@@ -1,4 +1,4 @@
-//! The server session under test, with a driver that decides by names.
+//! The server session under test, with a driver that decides by names. Words: lmtp starttls normalize recipients=N bytes=N.
 
 use super::{Side, escape, marked};
 use crate::mail::{Address, Envelope, Recipient, Tls};
@@ -124,7 +124,7 @@ impl Side for Server {
         assert!(rest.is_empty(), "all is consumed when nothing is asked");
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, _lost: Option<&str>) {
         if std::mem::take(&mut self.wants_tls) {
             self.session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
         }
