@@ -24,6 +24,8 @@ mod record;
 mod replay;
 mod scan;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod spares;
 mod state;
 mod survey;
