@@ -271,13 +271,21 @@ pub fn initial_states(accept: &Accept) -> Vec<RecipientState> {
     states
 }
 
+/// Whether a result can change this state: a pending recipient takes any, a refused one may be archived, the rest is final.
+pub(super) fn takes(state: &RecipientState, outcome: &Outcome) -> bool {
+    match state {
+        RecipientState::Pending { .. } => true,
+        RecipientState::Refused => *outcome == Outcome::Archived,
+        _ => false,
+    }
+}
+
 /// The state after a result. Terminal states stay: a second terminal result changes nothing.
-pub fn apply(state: &mut RecipientState, result: &RecipientResult) {
-    let attempts = match (&*state, &result.outcome) {
-        (RecipientState::Pending { attempts, .. }, _) => attempts.saturating_add(1),
-        (RecipientState::Refused, Outcome::Archived) => 0,
-        _ => return,
-    };
+pub(super) fn apply(state: &mut RecipientState, result: &RecipientResult) {
+    if !takes(state, &result.outcome) {
+        return;
+    }
+    let attempts = if let RecipientState::Pending { attempts, .. } = state { attempts.saturating_add(1) } else { 0 };
     let at = result.at;
     *state = match result.outcome.clone() {
         Outcome::Delivered { reply } => RecipientState::Delivered { at, reply },
