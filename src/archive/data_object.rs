@@ -158,12 +158,7 @@ impl Trailer {
 }
 
 /// Compares a whole object with its SEAL leaf, one block in memory at a time; `fault` gets each thing that is wrong.
-pub fn check(
-    file: &dyn DiskFile,
-    archive: &ArchiveId,
-    seal: &Seal,
-    mut fault: impl FnMut(String),
-) -> io::Result<()> {
+pub fn check(file: &dyn DiskFile, archive: &ArchiveId, seal: &Seal, mut fault: impl FnMut(String)) -> io::Result<()> {
     let length = file.len()?;
     if length != seal.data_bytes {
         fault(format!("{length} octets, sealed with {}", seal.data_bytes));

@@ -16,7 +16,8 @@ pub const SLOT_BYTES: usize = 64;
 pub const WRAPS_MAX: usize = 16;
 const WRAP_BYTES_MAX: usize = 4096;
 /// Octets of the longest key object.
-pub const KEY_OBJECT_BYTES_MAX: u64 = (HEAD_BYTES + WRAPS_MAX * (6 + WRAP_BYTES_MAX) + UNITS_MAX * SLOT_BYTES + 64) as u64;
+pub const KEY_OBJECT_BYTES_MAX: u64 =
+    (HEAD_BYTES + WRAPS_MAX * (6 + WRAP_BYTES_MAX) + UNITS_MAX * SLOT_BYTES + 64) as u64;
 const HEAD_BYTES: usize = 58;
 const MAGIC: &[u8; 8] = b"SPSEGKEY";
 const VERSION: u16 = 1;

@@ -110,12 +110,8 @@ impl Archive {
         let archive = ArchiveId::from_octets(random::bytes()?);
         let seed = random::hedged("log key", &[archive.octets()])?;
         let signer = Signer::new(&archive, &seed)?;
-        let epoch = Epoch {
-            archive,
-            created: options.now,
-            uid_base: options.uid_base,
-            log_public: signer.verifier().public(),
-        };
+        let epoch =
+            Epoch { archive, created: options.now, uid_base: options.uid_base, log_public: signer.verifier().public() };
         let generation = first_generation(archive, options)?.encode();
         let log_key = keys::seal_log_key(host_key, &archive, &seed)?;
         for dir in [layout.segments(), layout.key_copies(), layout.covers()] {

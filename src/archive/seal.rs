@@ -36,6 +36,7 @@ use crate::journal::Journal;
 use crate::journal::LateResult;
 use crate::journal::Leaf;
 use crate::journal::Sealable;
+use crate::mail::MailId;
 use crate::mail::summary::summarize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -110,21 +111,29 @@ impl Archive {
             through = lower;
             sealable = journal.sealable(lower);
         }
-        if sealable.messages.is_empty() && sealable.results.is_empty() {
-            // Leaves of other kinds, SEAL leaves above all: the log has them, no segment needs them.
-            journal.sealed(target)?;
-            return Ok(None);
+        while !sealable.messages.is_empty() || !sealable.results.is_empty() {
+            let segment = SegmentId::new(clock.now(), random::bytes()?);
+            let written = self.write_segment(journal, clock, segment, &sealable, through);
+            let seal = match written.inspect_err(|_| self.discard(&segment)) {
+                Ok(seal) => seal,
+                Err(Error::Journal(journal::Error::Damaged(id, _))) => {
+                    // The others must not wait for a message that nobody can read any more.
+                    declare_lost(journal, &mut sealable, &id)?;
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            append(journal, seal.to_leaf().ok_or(Error::Bug("a SEAL leaf is too long"))?)?;
+            // The segment counts from here. After a crash `catch_up` finds its SEAL leaf in the journal.
+            self.extend_log(journal)?;
+            // The log has it from here; after a crash it is found there.
+            journal.sealed(through)?;
+            return Ok(Some(seal));
         }
-        let segment = SegmentId::new(clock.now(), random::bytes()?);
-        let seal = self.write_segment(journal, clock, segment, &sealable, through).inspect_err(|_| {
-            self.discard(&segment);
-        })?;
-        append(journal, &seal)?;
-        // The segment counts from here. After a crash `catch_up` finds its SEAL leaf in the journal.
+        // Leaves of other kinds, SEAL leaves above all: no segment needs them, the log does.
         self.extend_log(journal)?;
-        // The log has it from here; after a crash it is found there.
         journal.sealed(through)?;
-        Ok(Some(seal))
+        Ok(None)
     }
 
     /// Steps 2 to 4: all four files durable and read back.
@@ -137,8 +146,7 @@ impl Archive {
         through: u64,
     ) -> Result<Seal, Error> {
         let last = self.last_segment();
-        let mut months: BTreeMap<u32, u64> =
-            last.iter().flat_map(|info| info.seal.months.iter().copied()).collect();
+        let mut months: BTreeMap<u32, u64> = last.iter().flat_map(|info| info.seal.months.iter().copied()).collect();
         let late = by_message(&sealable.results);
         let plan = Plan {
             archive: self.id(),
@@ -277,7 +285,12 @@ impl Archive {
         let layout = &self.inner.layout;
         let sealed = lock(&self.inner.state).last.as_ref().map_or(0, |info| info.seal.totals.segments);
         let mut known = None;
-        for (dir, suffix) in [(layout.segments(), ".data"), (layout.segments(), ".keys"), (layout.key_copies(), ".keys"), (layout.covers(), "")] {
+        for (dir, suffix) in [
+            (layout.segments(), ".data"),
+            (layout.segments(), ".keys"),
+            (layout.key_copies(), ".keys"),
+            (layout.covers(), ""),
+        ] {
             let names = self.inner.disk.list(&dir).map_err(|e| Error::io(layout.name(&dir), e))?;
             let (temporary, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.ends_with(".tmp"));
             let named: Vec<(PathBuf, SegmentId)> = names
@@ -294,7 +307,8 @@ impl Archive {
                 doomed.extend(named.into_iter().filter(|(_, id)| !known.contains(id)).map(|(path, _)| path));
             }
             for path in doomed {
-                files::remove_if_there(self.inner.disk.as_ref(), &path).map_err(|e| Error::io(layout.name(&path), e))?;
+                files::remove_if_there(self.inner.disk.as_ref(), &path)
+                    .map_err(|e| Error::io(layout.name(&path), e))?;
             }
         }
         Ok(())
@@ -384,9 +398,15 @@ fn add_event(
     writer.event(&mek, accept_index, &event.encode())
 }
 
-/// Step 5: the SEAL leaf, durable when this returns.
-fn append(journal: &Journal, seal: &Seal) -> Result<u64, Error> {
-    let leaf: Leaf = seal.to_leaf().ok_or(Error::Bug("a SEAL leaf is too long"))?;
+/// A GAP leaf for a message whose octets cannot be read back, and the pass goes on without it.
+fn declare_lost(journal: &Journal, sealable: &mut Sealable, id: &MailId) -> Result<(), Error> {
+    let at = sealable.messages.iter().position(|entry| entry.accept.id == *id);
+    let entry = sealable.messages.remove(at.ok_or(Error::Bug("another message than the pass has is damaged"))?);
+    append(journal, Leaf::gap(entry.accept_index, entry.accept_index + 1)).map(|_| ())
+}
+
+/// Step 5: a leaf, durable when this returns.
+fn append(journal: &Journal, leaf: Leaf) -> Result<u64, Error> {
     let (sender, receiver) = mpsc::channel();
     journal.append_leaf(
         leaf,

@@ -3,8 +3,8 @@
 
 use super::Error;
 use super::cursor::Malformed;
-use super::data_object::Header;
 use super::data_object::HEADER_BYTES;
+use super::data_object::Header;
 use super::data_object::Trailer;
 use super::directory::DIRECTORY_BYTES_MAX;
 use super::directory::Directory;

@@ -135,8 +135,7 @@ impl SegmentWriter {
             events: plan.events,
             commitment: key.commitment(&plan.archive),
         };
-        let mut blocks =
-            Blocks { file, written: 0, block: Vec::with_capacity(BLOCK_BYTES), hashes: Vec::new() };
+        let mut blocks = Blocks { file, written: 0, block: Vec::with_capacity(BLOCK_BYTES), hashes: Vec::new() };
         blocks.append(&header.encode())?;
         let slot_key = key.slots();
         Ok(SegmentWriter {

@@ -181,7 +181,10 @@ mod tests {
         assert!(key.slots().open(6, &sealed).is_err());
         let moved = SegmentKey::new(Secret::new(*key.expose()), SegmentId::from_octets([2; 16]));
         assert!(moved.slots().open(5, &sealed).is_err());
-        assert_ne!(moved.commitment(&ArchiveId::from_octets([0; 16])), key.commitment(&ArchiveId::from_octets([0; 16])));
+        assert_ne!(
+            moved.commitment(&ArchiveId::from_octets([0; 16])),
+            key.commitment(&ArchiveId::from_octets([0; 16]))
+        );
     }
 
     #[test]

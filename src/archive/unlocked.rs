@@ -77,7 +77,8 @@ impl Archive {
         for secret in secrets {
             let fingerprint = officers::fingerprint(secret.key)?;
             let number = generation.officers.iter().position(|o| o.fingerprint == fingerprint);
-            let number = number.ok_or_else(|| Error::Officer(format!("{fingerprint} is no officer of this archive")))?;
+            let number =
+                number.ok_or_else(|| Error::Officer(format!("{fingerprint} is no officer of this archive")))?;
             present[number] = Some(secret);
         }
         let here = |members: &[u8]| members.iter().all(|&m| present.get(usize::from(m)).is_some_and(Option::is_some));
@@ -86,12 +87,7 @@ impl Archive {
         })?;
         let mut pieces = Vec::with_capacity(subset.members.len());
         for (&officer, piece) in subset.members.iter().zip(&subset.pieces) {
-            let label = Label {
-                archive: self.id(),
-                generation: generation.number,
-                members: &subset.members,
-                officer,
-            };
+            let label = Label { archive: self.id(), generation: generation.number, members: &subset.members, officer };
             let secret = present[usize::from(officer)].ok_or(Error::KeyMissing)?;
             pieces.push(open_piece(&piece.0, secret, &label)?);
         }

@@ -141,6 +141,10 @@ impl Facts {
             report.add(0, format!("leaf {index}"), FaultKind::Inconsistent, "a leaf that cannot be read");
         }
     }
+    /// Whether a GAP leaf declares that what the leaf at `index` meant is lost.
+    pub fn in_gap(&self, index: u64) -> bool {
+        self.gaps.iter().any(|(from, until)| (*from..*until).contains(&index))
+    }
     /// The leaf at `index` is lost to damage that has its own finding.
     pub fn mark(&mut self, index: u64, seen: Seen) {
         let at = index as usize;
@@ -247,14 +251,7 @@ fn check_history(disk: &dyn Disk, layout: &Layout, head: &TreeHead, facts: &Fact
     }
 }
 
-fn check_outside(
-    disk: &dyn Disk,
-    layout: &Layout,
-    epoch: &Epoch,
-    head: &TreeHead,
-    note: &[u8],
-    report: &mut Report,
-) {
+fn check_outside(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, head: &TreeHead, note: &[u8], report: &mut Report) {
     let object = "checkpoint from outside";
     let outside = match Verifier::new(&epoch.archive, epoch.log_public).open(note) {
         Ok(outside) => outside,

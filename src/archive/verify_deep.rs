@@ -42,21 +42,12 @@ impl Deep<'_> {
     fn segment(&mut self, name: &str, open: &OpenSegment, report: &mut Report) {
         let messages = open.directory().messages.len() as u32;
         for (slot, entry) in (0u32..).zip(&open.directory().messages) {
-            self.conclude(name, slot, self_checked(|wrong| self.message(open, slot, entry, wrong)), report);
+            let checked = self_checked(|wrong| self.message(open, slot, entry, wrong));
+            conclude(name, slot, checked, report);
         }
         for (slot, entry) in (messages..).zip(&open.directory().events) {
             let checked = self_checked(|wrong| self.event(open, slot, entry.accept_index, wrong));
-            self.conclude(name, slot, checked, report);
-        }
-    }
-
-    fn conclude(&self, name: &str, slot: u32, checked: Checked, report: &mut Report) {
-        match checked.result {
-            Err(Error::Erased) | Ok(()) => {}
-            Err(e) => report.error(LEVEL, name, &e),
-        }
-        for detail in checked.wrong {
-            report.add(LEVEL, name, FaultKind::Inconsistent, format!("unit {slot}: {detail}"));
+            conclude(name, slot, checked, report);
         }
     }
 
@@ -96,6 +87,8 @@ impl Deep<'_> {
         }
         match self.message_key(event.accept_index)? {
             Some(mek) => self.results(&mek, event.accept_index, &event.results, wrong),
+            // A message lost to declared damage has no key any more.
+            None if self.facts.in_gap(event.accept_index) => Ok(()),
             None => {
                 wrong.push(format!("no segment before has the message of leaf {accept_index}"));
                 Ok(())
@@ -137,6 +130,16 @@ impl Deep<'_> {
 
     fn open(&self, info: &SegmentInfo) -> Result<Arc<OpenSegment>, Error> {
         self.unlocked.open(info)
+    }
+}
+
+fn conclude(name: &str, slot: u32, checked: Checked, report: &mut Report) {
+    match checked.result {
+        Err(Error::Erased) | Ok(()) => {}
+        Err(e) => report.error(LEVEL, name, &e),
+    }
+    for detail in checked.wrong {
+        report.add(LEVEL, name, FaultKind::Inconsistent, format!("unit {slot}: {detail}"));
     }
 }
 

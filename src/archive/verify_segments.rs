@@ -102,13 +102,15 @@ fn check_keys(disk: &dyn Disk, layout: &Layout, seal: &Seal, report: &mut Report
 
 fn load_cover(disk: &dyn Disk, layout: &Layout, seal: &Seal, report: &mut Report) -> Option<Cover> {
     let path: &Path = &layout.cover(&seal.segment);
-    let octets = files::read(disk, path, COVER_BYTES_MAX).inspect_err(|e| report.unread(0, layout.name(path), e)).ok()?;
+    let octets =
+        files::read(disk, path, COVER_BYTES_MAX).inspect_err(|e| report.unread(0, layout.name(path), e)).ok()?;
     if sha256(&octets) != seal.cover_hash {
         report.add(0, layout.name(path), FaultKind::Changed, "another hash than in the SEAL leaf");
         return None;
     }
     let cover = Cover::parse(&octets);
-    let cover = cover.inspect_err(|what| report.add(0, layout.name(path), FaultKind::Changed, what.to_string())).ok()?;
+    let cover =
+        cover.inspect_err(|what| report.add(0, layout.name(path), FaultKind::Changed, what.to_string())).ok()?;
     let counts = (cover.segment, cover.messages.len() as u64, cover.events.len() as u64);
     if counts != (seal.segment, u64::from(seal.messages), u64::from(seal.events)) {
         report.add(0, layout.name(path), FaultKind::Inconsistent, "counts other units than the SEAL leaf");
@@ -156,7 +158,6 @@ impl<'a> Coverage<'a> {
     }
 
     fn conclude(&self, sealed_through: u64, report: &mut Report) {
-        let in_gap = |index| self.facts.gaps.iter().any(|(from, until)| (*from..*until).contains(&index));
         report.gaps = self.facts.gaps.iter().map(|(from, until)| until.saturating_sub(*from)).sum();
         for (index, seen) in (0u64..).zip(&self.facts.seen) {
             if *seen != Seen::Accept {
@@ -165,9 +166,11 @@ impl<'a> Coverage<'a> {
             report.accepted += 1;
             if self.covered[index as usize] {
                 report.covered += 1;
+            } else if self.facts.in_gap(index) {
+                // Counted above: declared lost, and by whom stands in the log.
             } else if index >= sealed_through {
                 report.pending += 1;
-            } else if !in_gap(index) && !self.undecided.iter().any(|range| range.contains(&index)) {
+            } else if !self.undecided.iter().any(|range| range.contains(&index)) {
                 report.missing += 1;
                 report.add(0, format!("leaf {index}"), FaultKind::Missing, "an accepted message is in no segment");
             }
