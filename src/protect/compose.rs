@@ -3,6 +3,7 @@
 
 use super::Error;
 use super::encoding;
+use super::hazards::canonical;
 use crate::crypto::hash;
 use crate::crypto::random;
 
@@ -38,7 +39,7 @@ pub struct SignatureNames {
 pub enum Signature {
     /// As base64.
     Binary(Vec<u8>),
-    /// As they are: lines ended by CRLF.
+    /// As they are: lines of ASCII.
     Armored(Vec<u8>),
 }
 
@@ -58,7 +59,7 @@ pub fn signed(entity: &[u8], names: &SignatureNames, signature: &Signature, out:
     text(out, &format!("Content-Description: {description}\r\n\r\n"));
     match signature {
         Signature::Binary(octets) => encoding::base64(octets, out),
-        Signature::Armored(lines) => out.extend_from_slice(lines),
+        Signature::Armored(lines) => canonical(lines, out),
     }
     text(out, &format!("\r\n--{boundary}--\r\n"));
     Ok(())
@@ -75,14 +76,15 @@ pub fn enveloped(cms: &[u8], out: &mut Vec<u8>) {
 /// multipart/encrypted with an armored OpenPGP message (RFC 3156 section 4).
 pub fn encrypted(armored: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     let boundary = boundary(armored)?;
-    out.reserve(armored.len() + 1024);
+    // One CR more for each line of 64.
+    out.reserve(armored.len() + armored.len() / 60 + 1024);
     text(out, "Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\";\r\n");
     text(out, &format!(" boundary=\"{boundary}\"\r\n\r\n--{boundary}\r\nContent-Type: application/pgp-encrypted\r\n"));
     text(out, "Content-Description: PGP/MIME version identification\r\n\r\nVersion: 1\r\n");
     text(out, &format!("\r\n--{boundary}\r\nContent-Type: application/octet-stream; name=\"encrypted.asc\"\r\n"));
     text(out, "Content-Disposition: inline; filename=\"encrypted.asc\"\r\n");
     text(out, "Content-Description: OpenPGP encrypted message\r\n\r\n");
-    out.extend_from_slice(armored);
+    canonical(armored, out);
     text(out, &format!("\r\n--{boundary}--\r\n"));
     Ok(())
 }

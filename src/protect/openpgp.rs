@@ -3,13 +3,13 @@
 
 use super::Error;
 use super::compose::{self, Signature, SignatureNames};
-use super::hazards::canonical;
 use crate::clock::Timestamp;
 use crate::keyring::material::system_time;
 use crate::keyring::{OpenPgpCertificate, OpenPgpSigner};
 use sequoia_openpgp::armor::Kind;
 use sequoia_openpgp::serialize::stream::{Armorer, Encryptor, LiteralWriter, Message, Recipient, Signer};
 use sequoia_openpgp::types::HashAlgorithm;
+use std::collections::HashSet;
 use std::io::Write;
 
 /// The hash of every signature of ours; every implementation has it, and P-256 keys truncate it.
@@ -25,7 +25,7 @@ const NAMES: SignatureNames = SignatureNames {
 /// Appends multipart/signed with a detached signature over the entity.
 pub fn sign(entity: &[u8], signer: &OpenPgpSigner, now: Timestamp, out: &mut Vec<u8>) -> Result<(), Error> {
     let armored = detached(entity, signer, now).map_err(|e| Error::Failed(e.to_string()))?;
-    compose::signed(entity, &NAMES, &Signature::Armored(with_crlf(&armored)), out)
+    compose::signed(entity, &NAMES, &Signature::Armored(armored), out)
 }
 
 fn detached(entity: &[u8], signer: &OpenPgpSigner, now: Timestamp) -> sequoia_openpgp::Result<Vec<u8>> {
@@ -47,9 +47,16 @@ pub fn encrypt(
     now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let keys = keys(recipients, now)?;
-    let armored = message(entity, signer, recipients, keys, now).map_err(|e| Error::Failed(e.to_string()))?;
-    compose::encrypted(&with_crlf(&armored), out)
+    let recipients = distinct(recipients);
+    let keys = keys(&recipients, now)?;
+    let armored = message(entity, signer, &recipients, keys, now).map_err(|e| Error::Failed(e.to_string()))?;
+    compose::encrypted(&armored, out)
+}
+
+/// Each certificate once, however many recipients it serves.
+fn distinct<'a>(recipients: &[&'a OpenPgpCertificate]) -> Vec<&'a OpenPgpCertificate> {
+    let mut seen = HashSet::new();
+    recipients.iter().filter(|r| seen.insert(r.cert().fingerprint())).copied().collect()
 }
 
 /// All subkeys to encrypt to. A certificate without one fails the whole: nobody may be left out silently.
@@ -88,11 +95,4 @@ fn message(
     writer.write_all(entity)?;
     writer.finalize()?;
     Ok(armored)
-}
-
-/// Armor as mail carries it.
-fn with_crlf(armored: &[u8]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(armored.len() + armored.len() / 60 + 16);
-    canonical(armored, &mut lines);
-    lines
 }

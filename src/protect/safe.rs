@@ -270,7 +270,7 @@ fn is_wide(part: &Part) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::structure::scan;
+    use crate::mail::structure::{PARTS_MAX, scan};
 
     fn entity(message: &str, purpose: Purpose) -> Result<String, Error> {
         let octets = Writer::new(message.as_bytes(), purpose).entity(&scan(message.as_bytes()))?;
@@ -313,5 +313,50 @@ mod tests {
         ] {
             leaf(kind, encoding, body, expected_encoding, expected);
         }
+    }
+
+    #[test]
+    fn containers_keep_their_boundaries_and_become_7bit() {
+        check(
+            "Content-Type: multipart/mixed; boundary=u\r\nContent-Transfer-Encoding: 8bit\r\n\r\nPräambel\n--u \n\na\n--u\r\n\
+             Content-Type: text/html \r\n\r\nü\r\n--u--\r\nÉpilogue\r\n",
+            "Content-Type: multipart/mixed; boundary=u\r\nContent-Transfer-Encoding: 7bit\r\n\r\n--u \r\n\r\na\r\n--u\r\n\
+             Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=BC\r\n--u--\r\n",
+        );
+        check(
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: x \r\n\r\nü\r\n",
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nSubject: x \r\n\
+             Content-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n\r\n=C3=BC\r\n",
+        );
+    }
+
+    #[test]
+    fn what_may_not_be_altered_is_kept_or_refused() {
+        let wrapped = |kind: &str, body: &str| format!("Content-Type: {kind}; boundary=u\r\n\r\n{body}");
+        for kind in
+            ["multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "message/partial", "multipart/x"]
+        {
+            let safe = wrapped(kind, "--x\r\n\r\nFrom me \r\n--x--\r\n");
+            check(&safe, &safe);
+            for body in ["--x\r\n\r\nü\r\n--x--\r\n", "a\rb\r\n", "\0\r\n"] {
+                let unsafe_one = wrapped(kind, body);
+                assert_eq!(
+                    entity(&unsafe_one, Purpose::Sign),
+                    Err(Error::Unalterable(kind.to_owned())),
+                    "{unsafe_one:?}"
+                );
+                assert_eq!(entity(&unsafe_one, Purpose::EncryptOnly), Ok(unsafe_one));
+            }
+        }
+    }
+
+    #[test]
+    fn parts_beyond_the_scanner_are_never_lost() {
+        let many = |last: &str| {
+            let parts = "--u\r\n\r\na\r\n".repeat(PARTS_MAX + 1);
+            format!("Content-Type: multipart/mixed; boundary=u\r\n\r\n{parts}--u\r\n\r\n{last}\r\n--u--\r\n")
+        };
+        check(&many("safe"), &many("safe"));
+        assert!(matches!(entity(&many("ü"), Purpose::Sign), Err(Error::Unreadable(_))));
     }
 }

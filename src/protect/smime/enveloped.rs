@@ -20,6 +20,7 @@ use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION};
 use der::asn1::{BitString, Null, OctetString, OctetStringRef, SetOfVec};
 use der::{Any, Encode, Sequence};
 use spki::AlgorithmIdentifierOwned;
+use std::collections::HashSet;
 use zeroize::Zeroizing;
 
 /// id-aes256-wrap (RFC 3565 section 2.3.2).
@@ -36,7 +37,10 @@ pub fn enveloped(mut content: Vec<u8>, recipients: &[&SmimeCertificate]) -> Resu
     // One key, one message.
     let key: Secret<KEY_BYTES> = random::hedged("cms content key", &[]).map_err(|_| Error::Randomness)?;
     let iv = encrypt(&key, &mut content)?;
-    let infos: Vec<RecipientInfo> = recipients.iter().map(|r| recipient(r, &key)).collect::<Result<_, _>>()?;
+    // Each certificate once, however many recipients it serves.
+    let mut seen = HashSet::new();
+    let distinct = recipients.iter().filter(|r| seen.insert(r.der()));
+    let infos: Vec<RecipientInfo> = distinct.map(|r| recipient(r, &key)).collect::<Result<_, _>>()?;
     let only_transport = infos.iter().all(|info| matches!(info, RecipientInfo::Ktri(_)));
     let data = EnvelopedData {
         version: if only_transport { CmsVersion::V0 } else { CmsVersion::V2 },
