@@ -10,8 +10,8 @@ mod view;
 
 use imap_codec::ResponseCodec;
 use imap_codec::decode::Decoder;
-use sealpost::imap::{Event, Refusal, Session, Settings, TlsState};
 use script::{Conversation, Wire};
+use sealpost::imap::{Event, Refusal, Session, Settings, TlsState};
 use view::{Archive, NOVEMBER, PLAIN};
 
 struct Imap {

@@ -100,7 +100,9 @@ fn storage(config: &Config, places: &Places, report: &mut Report) {
             Err(e) => report.faults.push(format!("{}: {e}", dir.display())),
             Ok(Filesystem::Durable) => {}
             Ok(Filesystem::Doubtful(kind)) => {
-                report.warnings.push(format!("{} is on {kind}: whether it keeps what it syncs is doubtful", dir.display()));
+                report
+                    .warnings
+                    .push(format!("{} is on {kind}: whether it keeps what it syncs is doubtful", dir.display()));
             }
             Ok(Filesystem::Volatile(kind)) if config.journal.danger_volatile_filesystem => {
                 report.warnings.push(format!("{} is on {kind}, which loses mail at power loss", dir.display()));
@@ -114,7 +116,9 @@ fn storage(config: &Config, places: &Places, report: &mut Report) {
 
 fn officer(config: &Config, report: &mut Report) {
     let Some(key) = &config.view.officer_key else {
-        report.warnings.push("no [view] officer_key: the archive cannot be read here, IMAP and POP3 say UNAVAILABLE".to_owned());
+        report
+            .warnings
+            .push("no [view] officer_key: the archive cannot be read here, IMAP and POP3 say UNAVAILABLE".to_owned());
         return;
     };
     if key.is_file() {

@@ -357,7 +357,11 @@ impl Hostname {
 impl TryFrom<String> for Hostname {
     type Error = String;
     fn try_from(text: String) -> Result<Hostname, String> {
-        if text.is_ascii() && is_domain(&text) { Ok(Hostname(text)) } else { Err(format!("`{text}` is not a host name")) }
+        if text.is_ascii() && is_domain(&text) {
+            Ok(Hostname(text))
+        } else {
+            Err(format!("`{text}` is not a host name"))
+        }
     }
 }
 
@@ -416,8 +420,8 @@ impl TryFrom<String> for AddressPattern {
         if let Some(domain) = text.strip_prefix("*@") {
             return Ok(AddressPattern { local: None, domain: Domain::try_from(domain.to_owned())? });
         }
-        let address = crate::mail::Address::parse(&text)
-            .map_err(|e| format!("`{text}`: {e}; write `*@domain` or an address"))?;
+        let address =
+            crate::mail::Address::parse(&text).map_err(|e| format!("`{text}`: {e}; write `*@domain` or an address"))?;
         let local = Some(address.local_part().to_owned());
         Ok(AddressPattern { local, domain: Domain(address.domain().to_owned()) })
     }
@@ -472,7 +476,11 @@ impl HostPort {
 
 impl std::fmt::Display for HostPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 

@@ -92,9 +92,8 @@ mod tests {
 
     #[test]
     fn what_belongs_together_is_there() {
-        let listener = |lines: &str| {
-            format!("hostname = \"h\"\n[[listener]]\nbind = \"127.0.0.1:1\"\n{lines}\n{ROUTE}")
-        };
+        let listener =
+            |lines: &str| format!("hostname = \"h\"\n[[listener]]\nbind = \"127.0.0.1:1\"\n{lines}\n{ROUTE}");
         check(&listener("protocol = \"smtp\"\ndirection = \"inbound\""), &[]);
         check(&listener("protocol = \"smtp\""), &[(2, "this listener has no direction")]);
         check(&listener("protocol = \"imap\""), &[]);

@@ -29,7 +29,11 @@ impl std::fmt::Display for Error {
         match self {
             Error::Io(path, e) => write!(f, "{}: {e}", path.display()),
             Error::NoConfiguration => {
-                write!(f, "no configuration: neither ./{} nor {} is there; name one with --config", PLACES[0], PLACES[1])
+                write!(
+                    f,
+                    "no configuration: neither ./{} nor {} is there; name one with --config",
+                    PLACES[0], PLACES[1]
+                )
             }
             Error::Faults(faults) => {
                 let reports: Vec<String> = faults.iter().map(|fault| fault.report(colour())).collect();

@@ -121,8 +121,7 @@ fn recipient_facts(
     }
     let smime = keyring.recipient_key(address, keyring::Format::Smime, now);
     let openpgp = keyring.recipient_key(address, keyring::Format::OpenPgp, now);
-    let facts =
-        RecipientFacts { address: address.clone(), smime: key_fact(&smime), openpgp: key_fact(&openpgp) };
+    let facts = RecipientFacts { address: address.clone(), smime: key_fact(&smime), openpgp: key_fact(&openpgp) };
     (Keys { smime: smime.taken, openpgp: openpgp.taken }, facts)
 }
 

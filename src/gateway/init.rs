@@ -102,7 +102,10 @@ fn refuse_used(dir: &Path) -> Result<(), Error> {
         Err(e) => Err(Error::of(dir.display(), e)),
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
-            Some(_) => Err(Error(format!("{} is not empty: init makes a new gateway in a directory of its own", dir.display()))),
+            Some(_) => Err(Error(format!(
+                "{} is not empty: init makes a new gateway in a directory of its own",
+                dir.display()
+            ))),
         },
     }
 }

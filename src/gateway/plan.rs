@@ -68,11 +68,7 @@ mod tests {
                 (to(Treatment::Encrypt(OpenPgp)), Named),
                 (to(Treatment::Encrypt(Smime)), Named),
             ],
-            &[
-                (&[0, 2], Treatment::Plain),
-                (&[1, 4], Treatment::Encrypt(Smime)),
-                (&[3], Treatment::Encrypt(OpenPgp)),
-            ],
+            &[(&[0, 2], Treatment::Plain), (&[1, 4], Treatment::Encrypt(Smime)), (&[3], Treatment::Encrypt(OpenPgp))],
         );
     }
 

@@ -69,7 +69,8 @@ impl Post {
         let keyring = Keyring::load(&*disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
         let presented = Presented::load(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
         let (journal, archive) = open_store(&config, &places, &disk, &clock, &host_key)?;
-        let accounts = Accounts::open(disk.clone(), clock.clone(), &places.accounts).map_err(|e| Error::of("accounts", e))?;
+        let accounts =
+            Accounts::open(disk.clone(), clock.clone(), &places.accounts).map_err(|e| Error::of("accounts", e))?;
         let audit = Audit::open(&places.audit).map_err(|e| Error::of(places.audit.display(), e))?;
         let (accepted, accepted_ids) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -101,7 +102,9 @@ impl Post {
         let keyring = Keyring::load(&*self.disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
         self.presented.reload(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
         if config.keep_fixed(&former) == Changed::Yes {
-            tracing::warn!("changes to hostname, data_dir, listener, route, limits and journal take effect at the next start");
+            tracing::warn!(
+                "changes to hostname, data_dir, listener, route, limits and journal take effect at the next start"
+            );
         }
         self.config.store(Arc::new(config));
         self.policy.store(Arc::new(policy));

@@ -109,7 +109,8 @@ macro_rules! core {
     };
 }
 
-core!(imap, imap::Session::is_idle, |session: &mut imap::Session, out: &mut Vec<u8>| imap::Session::tick(session, out).into());
+core!(imap, imap::Session::is_idle, |session: &mut imap::Session, out: &mut Vec<u8>| imap::Session::tick(session, out)
+    .into());
 core!(pop3, |_: &pop3::Session| false, |_: &mut pop3::Session, _: &mut Vec<u8>| Turn::Read);
 
 /// Serves an IMAP client.

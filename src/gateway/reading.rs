@@ -4,7 +4,7 @@ use super::config::Config;
 use super::post::{Places, Post};
 use crate::access::{Account, Reads};
 use crate::archive::{Archive, Unlocked};
-use crate::catalog::{Catalog, Reader, View, Viewer};
+use crate::catalog::{Catalog, OpenedArchive, Reader, View, Viewer};
 use crate::clock::Clock;
 use crate::crypto::SecretBytes;
 use crate::durable::Disk;
@@ -101,7 +101,8 @@ fn open(post: &Post) -> Result<Open, String> {
     let config = post.config();
     let unlocked = unlock(&config, post.archive())?;
     let places = Places::of(&config);
-    let catalog = Catalog::open(post.disk().clone(), post.clock().clone(), &places.catalog, Arc::new(unlocked))
+    let opened = Arc::new(OpenedArchive::new(unlocked));
+    let catalog = Catalog::open(post.disk().clone(), post.clock().clone(), &places.catalog, opened)
         .map_err(|e| format!("catalog: {e}"))?;
     let reader = catalog.reader();
     Ok(Open { catalog: Mutex::new(catalog), reader })
@@ -128,18 +129,17 @@ pub fn reader_for_command(
     config: &Config,
     disk: &Arc<dyn Disk>,
     clock: &Arc<dyn Clock>,
-    unlocked: Unlocked,
+    opened: &Arc<OpenedArchive>,
 ) -> Result<Reader, String> {
     use crate::catalog::Error;
     let places = Places::of(config);
-    let sealed = Arc::new(unlocked);
-    match Catalog::open(disk.clone(), clock.clone(), &places.catalog, sealed.clone()) {
+    match Catalog::open(disk.clone(), clock.clone(), &places.catalog, opened.clone()) {
         Ok(mut catalog) => {
             catalog.index().map_err(|e| format!("catalog: {e}"))?;
             Ok(catalog.reader())
         }
         Err(Error::Busy) => {
-            Reader::open(&**disk, clock.clone(), &places.catalog, sealed).map_err(|e| format!("catalog: {e}"))
+            Reader::open(&**disk, clock.clone(), &places.catalog, opened.clone()).map_err(|e| format!("catalog: {e}"))
         }
         Err(e) => Err(format!("catalog: {e}")),
     }

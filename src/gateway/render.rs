@@ -29,11 +29,11 @@ pub async fn render(
     block: &[u8],
 ) -> Result<Vec<RenditionDraft>, Reply> {
     if planned.iter().all(|group| group.treatment == Treatment::Plain) {
-        let plain = |group: Planned| RenditionDraft { recipients: group.recipients, prefix: block.to_vec(), content: None };
+        let plain =
+            |group: Planned| RenditionDraft { recipients: group.recipients, prefix: block.to_vec(), content: None };
         return Ok(planned.into_iter().map(plain).collect());
     }
-    let orders: Vec<Order> =
-        planned.into_iter().map(|group| order(group, &gathered)).collect::<Result<_, _>>()?;
+    let orders: Vec<Order> = planned.into_iter().map(|group| order(group, &gathered)).collect::<Result<_, _>>()?;
     let (block, now) = (block.to_vec(), post.now());
     let _permit = post.rendering().acquire().await.map_err(|e| replies::bug("the rendering pool is closed", &e))?;
     let work = tokio::task::spawn_blocking(move || {

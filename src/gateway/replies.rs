@@ -4,8 +4,8 @@
 use crate::journal;
 use crate::mail::Address;
 use crate::protect;
-pub use crate::smtp::server::reply::ACCEPTED;
 use crate::smtp::server::Reply;
+pub use crate::smtp::server::reply::ACCEPTED;
 
 /// The client may not send to this recipient through us.
 pub static RELAYING_DENIED: Reply = Reply::new(550, "5.7.1", "Relaying denied");
@@ -51,7 +51,8 @@ pub fn refused<'a>(texts: impl IntoIterator<Item = (Option<&'a Address>, &'a str
     let mut status = REFUSED.status();
     let mut lines = Vec::new();
     for (address, text) in texts {
-        let (own, words) = STATUSES.into_iter().find_map(|s| Some((s, text.strip_prefix(s)?))).unwrap_or((status, text));
+        let (own, words) =
+            STATUSES.into_iter().find_map(|s| Some((s, text.strip_prefix(s)?))).unwrap_or((status, text));
         if lines.is_empty() {
             status = own;
         }

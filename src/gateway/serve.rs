@@ -65,7 +65,8 @@ async fn run(config: &Path) -> Result<(), Error> {
     let delivery = Delivery::new(post.clone(), closing.clone());
     let sealing = Sealing::start(post.clone(), reading.clone(), closing.clone());
     let doors = door::open(&post)?;
-    let house = House { post: post.clone(), reading: reading.clone(), closing: closing.clone(), sessions: watch::channel(0).0 };
+    let house =
+        House { post: post.clone(), reading: reading.clone(), closing: closing.clone(), sessions: watch::channel(0).0 };
     let desk = Desk { post: post.clone(), delivery: delivery.clone(), sealing: sealing.clone(), reading };
     open_control(&post, desk)?;
     let places = Places::new(&post.config().limits);

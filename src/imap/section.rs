@@ -250,8 +250,23 @@ mod tests {
         assert!(parse(&deep(PART_DEPTH_MAX)).is_some());
         assert!(parse(&deep(PART_DEPTH_MAX + 1)).is_none());
         for bad in [
-            "", "()", "(FLAGS", "FLAG", "BODY.PEEK", "BODY[", "BODY[0]", "BODY[1.]", "BODY[.1]", "BODY[MIME]", "BODY[1 ]",
-            "BODY[HEADER.FIELDS]", "BODY[HEADER.FIELDS ()]", "BODY[]<0>", "BODY[]<0.0>", "BODY[]<1.2", "BODY[1TEXT]",
+            "",
+            "()",
+            "(FLAGS",
+            "FLAG",
+            "BODY.PEEK",
+            "BODY[",
+            "BODY[0]",
+            "BODY[1.]",
+            "BODY[.1]",
+            "BODY[MIME]",
+            "BODY[1 ]",
+            "BODY[HEADER.FIELDS]",
+            "BODY[HEADER.FIELDS ()]",
+            "BODY[]<0>",
+            "BODY[]<0.0>",
+            "BODY[]<1.2",
+            "BODY[1TEXT]",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }

@@ -89,7 +89,12 @@ impl Selected {
     }
 
     /// Tells the client what has come, and, when allowed, what has gone.
-    pub(super) fn refresh(&mut self, view: &dyn View, expunges: Expunges, out: &mut Vec<u8>) -> Result<(), Unavailable> {
+    pub(super) fn refresh(
+        &mut self,
+        view: &dyn View,
+        expunges: Expunges,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unavailable> {
         let from = self.uids.last().map_or(1, |uid| uid.saturating_add(1));
         let mut new = view.uids(&self.name, from)?;
         new.retain(|uid| *uid >= from);

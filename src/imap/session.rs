@@ -341,10 +341,14 @@ impl Session {
     /// The login was not right, or there is nothing to see now. Too many end the session: the next step says so.
     pub fn refused(&mut self, refusal: Refusal, out: &mut Vec<u8>) {
         if let Phase::Authenticating(tag) = std::mem::replace(&mut self.phase, Phase::Command) {
-            reply::tagged(out, &tag, match refusal {
-                Refusal::Credentials => reply::NO_CREDENTIALS,
-                Refusal::Unavailable => reply::NO_UNAVAILABLE,
-            });
+            reply::tagged(
+                out,
+                &tag,
+                match refusal {
+                    Refusal::Credentials => reply::NO_CREDENTIALS,
+                    Refusal::Unavailable => reply::NO_UNAVAILABLE,
+                },
+            );
             self.refused_logins += 1;
             if self.refused_logins >= REFUSED_LOGINS_MAX {
                 self.bye("Too many refused logins", out);

@@ -278,7 +278,8 @@ impl Session {
 
     /// CAPA (RFC 2449). USER is there only where it is taken.
     fn capabilities(&self) -> String {
-        let mut lines = vec!["+OK Capabilities", "TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"];
+        let mut lines =
+            vec!["+OK Capabilities", "TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"];
         match (&self.phase, self.settings.tls) {
             (_, TlsState::Active) => lines.push("USER"),
             (Phase::Authorization(_), TlsState::Offered) => lines.push("STLS"),
@@ -328,10 +329,13 @@ impl Session {
         }
         self.phase = Phase::Authorization(None);
         self.refused_logins += 1;
-        answer(out, match refusal {
-            Refusal::Credentials => ERR_CREDENTIALS,
-            Refusal::Unavailable => ERR_UNAVAILABLE,
-        });
+        answer(
+            out,
+            match refusal {
+                Refusal::Credentials => ERR_CREDENTIALS,
+                Refusal::Unavailable => ERR_UNAVAILABLE,
+            },
+        );
         if self.refused_logins >= REFUSED_LOGINS_MAX {
             self.phase = Phase::Closed;
         }

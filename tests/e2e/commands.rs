@@ -49,27 +49,38 @@ fn lists_are_json_lines() {
     let message = b"From: alice@example.org\r\nTo: bob@partner.example\r\nMessage-ID: <one@example.org>\r\nSubject: =?utf-8?q?=C3=A4?=\r\n\r\nx\r\n";
     assert!(client.deliver("alice@example.org", &["bob@partner.example"], message).starts_with("250 "));
     let status = gateway.json(&["archive", "status"]).remove(0);
-    assert_eq!(status["messages"].as_u64().expect("a number") + status["pending"].as_u64().expect("a number"), 1, "{status}");
+    assert_eq!(
+        status["messages"].as_u64().expect("a number") + status["pending"].as_u64().expect("a number"),
+        1,
+        "{status}"
+    );
     gateway.seal();
     let row = gateway.json(&["archive", "list", "subject:\u{e4}"]).remove(0);
-    for (key, expected) in [
-        ("class", "default"),
-        ("direction", "outbound"),
-        ("from", "alice@example.org"),
-        ("subject", "\u{e4}"),
-    ] {
+    for (key, expected) in
+        [("class", "default"), ("direction", "outbound"), ("from", "alice@example.org"), ("subject", "\u{e4}")]
+    {
         assert_eq!(row[key], expected, "{row}");
     }
     assert_eq!(row["to"][0], "bob@partner.example");
     assert_eq!(row["size"], message.len());
-    for query in ["from:alice@example.org", "to:bob@partner.example", "msgid:one@example.org", "after:2020-01-01", "before:2999-01-01"] {
+    for query in [
+        "from:alice@example.org",
+        "to:bob@partner.example",
+        "msgid:one@example.org",
+        "after:2020-01-01",
+        "before:2999-01-01",
+    ] {
         assert_eq!(gateway.json(&["archive", "list", query]).len(), 1, "{query}");
     }
     for query in ["from:eve@example.org", "before:2020-01-01", "direction:inbound"] {
         assert_eq!(gateway.json(&["archive", "list", query]).len(), 0, "{query}");
     }
     assert_eq!(gateway.cli(&["archive", "list", "frm:x"]).status.code(), Some(1), "an unknown term is an error");
-    for reference in [row["id"].as_str().expect("id").to_owned(), "<one@example.org>".to_owned(), format!("{}/{}", row["mailbox"].as_str().expect("mailbox"), row["uid"])] {
+    for reference in [
+        row["id"].as_str().expect("id").to_owned(),
+        "<one@example.org>".to_owned(),
+        format!("{}/{}", row["mailbox"].as_str().expect("mailbox"), row["uid"]),
+    ] {
         assert_eq!(gateway.json(&["archive", "show", &reference])[0]["id"], row["id"], "{reference}");
     }
     assert_eq!(gateway.cli(&["archive", "show", "nothing@example.org"]).status.code(), Some(1));
@@ -107,7 +118,8 @@ fn policies_can_be_checked_before_they_bite() {
     let checked = gateway.json(&["policy", "check", fine.to_str().expect("UTF-8")]).remove(0);
     assert_eq!(checked["rules"], 1);
     let bad = gateway.dir().join("bad.toml");
-    std::fs::write(&bad, "[[rule]]\nname = \"a\"\nwhen = { recipent = \"*\" }\nthen = { sign = \"never\" }\n").expect("write");
+    std::fs::write(&bad, "[[rule]]\nname = \"a\"\nwhen = { recipent = \"*\" }\nthen = { sign = \"never\" }\n")
+        .expect("write");
     let output = gateway.cli(&["policy", "check", bad.to_str().expect("UTF-8")]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));

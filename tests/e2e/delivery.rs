@@ -111,7 +111,8 @@ fn tls_to_the_next_hop_as_the_route_says() {
         first.edit_config(|text| {
             let route = format!("tls = \"{tls}\"\nca_file = \"{}\"", ca.display());
             // The gateway's certificate names localhost.
-            text.replace("tls = \"opportunistic\"", &route).replace("next_hop = \"127.0.0.1:", "next_hop = \"localhost:")
+            text.replace("tls = \"opportunistic\"", &route)
+                .replace("next_hop = \"127.0.0.1:", "next_hop = \"localhost:")
         });
         let mut first = first;
         first.serve();

@@ -36,7 +36,8 @@ struct Stage {
 impl Stage {
     fn build() -> Stage {
         let sink = Sink::start();
-        let gateway = Gateway::start(&Options { next_hop: sink.port(), policy: Some(POLICY.to_owned()), ..Options::default() });
+        let gateway =
+            Gateway::start(&Options { next_hop: sink.port(), policy: Some(POLICY.to_owned()), ..Options::default() });
         let stage = Stage { sink, gateway, dir: tempfile::tempdir().expect("a directory") };
         stage.make_pgp("Paul <paul@pgp.example>", "cv25519");
         stage.make_pgp("Rosa <rosa@pgp.example>", "rsa");
@@ -49,7 +50,8 @@ impl Stage {
         stage.make_smime("alice", ALICE, &["-newkey", "rsa:2048"]);
         let alice_pem = [stage.read("alice.key"), stage.read("alice.crt")].concat();
         std::fs::write(stage.path("alice.pem"), alice_pem).expect("write");
-        let files = ["paul.asc", "rosa.asc", "alice.asc", "simone.crt", "petra.crt", "alice.pem"].map(|f| stage.path(f));
+        let files =
+            ["paul.asc", "rosa.asc", "alice.asc", "simone.crt", "petra.crt", "alice.pem"].map(|f| stage.path(f));
         let mut arguments = vec!["key", "import"];
         arguments.extend(files.iter().map(|f| f.to_str().expect("UTF-8")));
         stage.gateway.must(&arguments);
@@ -195,7 +197,8 @@ fn gpg_reads_our_pgp_mime() {
     std::fs::write(stage.path("mail"), &arrived.octets).expect("write");
     std::fs::write(stage.path("signed"), part(&stage.path("mail"), 0, "whole")).expect("write");
     std::fs::write(stage.path("signature"), part(&stage.path("mail"), 1, "body")).expect("write");
-    let verified = stage.gpg(&["--status-fd", "2", "--verify", text(&stage.path("signature")), text(&stage.path("signed"))]);
+    let verified =
+        stage.gpg(&["--status-fd", "2", "--verify", text(&stage.path("signature")), text(&stage.path("signed"))]);
     let status = String::from_utf8_lossy(&verified.stderr).into_owned();
     assert!(verified.status.success() && status.contains("GOODSIG"), "{status}");
     expect_content(&part(&stage.path("mail"), 0, "whole"), &stage);

@@ -6,7 +6,8 @@ use std::time::Duration;
 const USER: &str = "officer:secret phrase";
 
 fn message(n: usize) -> Vec<u8> {
-    format!("From: alice@example.org\r\nTo: bob@partner.example\r\nSubject: number {n}\r\n\r\nbody {n}\r\n").into_bytes()
+    format!("From: alice@example.org\r\nTo: bob@partner.example\r\nSubject: number {n}\r\n\r\nbody {n}\r\n")
+        .into_bytes()
 }
 
 struct Stage {
@@ -63,8 +64,14 @@ fn curl_reads_by_imap_and_pop3_and_sends_by_smtp() {
     std::fs::write(&file, message(2)).expect("write");
     let url = format!("smtp://localhost:{}", stage.gateway.ports.outbound);
     let sent = stage.curl(&[
-        "--ssl-reqd", "--mail-from", "alice@example.org", "--mail-rcpt", "bob@partner.example", "--upload-file",
-        file.to_str().expect("UTF-8"), &url,
+        "--ssl-reqd",
+        "--mail-from",
+        "alice@example.org",
+        "--mail-rcpt",
+        "bob@partner.example",
+        "--upload-file",
+        file.to_str().expect("UTF-8"),
+        &url,
     ]);
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
     let arrived = stage.sink.wait_for(2, Duration::from_secs(20));
@@ -159,7 +166,8 @@ fn pythons_libraries_talk_to_us() {
     let stage = stage();
     (1..=3).for_each(|n| stage.send(n));
     stage.gateway.seal();
-    let ports = [stage.gateway.ports.outbound, stage.gateway.ports.imap, stage.gateway.ports.pop3].map(|p| p.to_string());
+    let ports =
+        [stage.gateway.ports.outbound, stage.gateway.ports.imap, stage.gateway.ports.pop3].map(|p| p.to_string());
     let arguments = [&ports[0], &ports[1], &ports[2], &stage.ca(), &stage.mailbox()].map(String::as_str);
     assert_eq!(peers::python(LIBRARIES, &arguments).trim(), "ok");
     stage.sink.wait_for(4, Duration::from_secs(20));

@@ -38,7 +38,8 @@ fn encryption_required_and_no_key_is_refused_before_acceptance() {
     let sink = Sink::start();
     let gateway = gateway(&sink);
     let mut client = hello(gateway.ports.outbound);
-    let reply = client.deliver("alice@example.org", &["bob@partner.example"], &message("alice@example.org", "x [secure]"));
+    let reply =
+        client.deliver("alice@example.org", &["bob@partner.example"], &message("alice@example.org", "x [secure]"));
     assert!(reply.starts_with("550") && reply.contains("bob@partner.example"), "{reply}");
     assert!(!reply.contains("secrets") && !reply.contains("toml"), "no rule or path in public text: {reply}");
     let both = ["bob@partner.example", "carol@partner.example"];
@@ -194,7 +195,9 @@ fn a_reload_with_faults_keeps_the_old_policy() {
     let policy = gateway.dir().join("policies/default.toml");
     std::fs::write(&policy, "[[rule]]\nnonsense").expect("write");
     gateway.signal(rustix::process::Signal::HUP);
-    eventually("the reload is refused", Duration::from_secs(20), || gateway.log().contains("not reloaded").then_some(()));
+    eventually("the reload is refused", Duration::from_secs(20), || {
+        gateway.log().contains("not reloaded").then_some(())
+    });
     let secret = message("alice@example.org", "[secure]");
     let reply = hello(gateway.ports.outbound).deliver("alice@example.org", &["bob@partner.example"], &secret);
     assert!(reply.starts_with("550"), "the old rules hold: {reply}");
@@ -211,7 +214,9 @@ fn a_reload_with_faults_keeps_the_old_policy() {
 fn secrets_on_disk_are_private() {
     let sink = Sink::start();
     let gateway = gateway(&sink);
-    for name in ["host.key", "officer/key.pgp", "officer/passphrase", "tls/key.pem", "journal", "keyring", "run/control.sock"] {
+    for name in
+        ["host.key", "officer/key.pgp", "officer/passphrase", "tls/key.pem", "journal", "keyring", "run/control.sock"]
+    {
         let mode = std::fs::metadata(gateway.dir().join(name)).expect(name).permissions().mode();
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }

@@ -84,7 +84,9 @@ fn a_missing_object_is_found() {
 fn without_the_officers_files_nothing_opens_and_nothing_is_in_the_clear() {
     let (gateway, _sink) = stopped_gateway(3);
     std::fs::remove_dir_all(gateway.dir().join("officer")).expect("the officer's files are gone");
-    for command in [&["archive", "list"][..], &["archive", "export", "--output", "out"], &["archive", "verify", "--level", "2"]] {
+    for command in
+        [&["archive", "list"][..], &["archive", "export", "--output", "out"], &["archive", "verify", "--level", "2"]]
+    {
         let output = gateway.cli(command);
         assert!(!output.status.success(), "{command:?}");
         assert!(!String::from_utf8_lossy(&output.stdout).contains(SECRET), "{command:?}");
@@ -104,7 +106,8 @@ fn opens_with_no_key_of_the_gateway(gateway: &Gateway) {
     use sealpost::durable::RealDisk;
     let text = std::fs::read_to_string(gateway.dir().join("host.key")).expect("host key");
     let host_key = Secret::from_slice(&hash::unhex(text.trim()).expect("hex")).expect("32 octets");
-    let archive = Archive::open(std::sync::Arc::new(RealDisk), &gateway.dir().join("archive"), &host_key).expect("opens");
+    let archive =
+        Archive::open(std::sync::Arc::new(RealDisk), &gateway.dir().join("archive"), &host_key).expect("opens");
     for path in files_below(gateway.dir()) {
         let octets = std::fs::read(&path).expect("readable");
         assert!(archive.unlock(&octets, &SecretBytes::new(Vec::new())).is_err(), "{}", path.display());

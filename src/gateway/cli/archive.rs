@@ -2,8 +2,8 @@
 
 use super::args::{Archive as Command, ExportFormat};
 use super::{Failure, Out};
-use crate::archive::{self, Archive, SegmentInfo, Unlocked, VerifyOptions};
-use crate::catalog::{Listing, Query, Reference, Row};
+use crate::archive::{self, Archive, VerifyOptions};
+use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock};
 use crate::durable::{Disk, RealDisk};
 use crate::gateway::config::Config;
@@ -26,11 +26,12 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
             let query = parse(&query)?;
             let room = Room::open(&config)?;
             let mut rows = Vec::new();
-            room.listing.each(&query, |row| {
-                rows.push(archive_rows::message(&row));
-                Ok::<(), crate::catalog::Error>(())
-            })
-            .map_err(Failure::bad)?;
+            room.listing
+                .each(&query, |row| {
+                    rows.push(archive_rows::message(&row));
+                    Ok::<(), crate::catalog::Error>(())
+                })
+                .map_err(Failure::bad)?;
             out.table(&["accepted_at", "id", "from", "to", "subject", "size"], &rows);
             Ok(())
         }
@@ -50,8 +51,7 @@ fn parse(words: &[String]) -> Result<Query, Failure> {
 
 /// The archive unlocked, and its list.
 struct Room {
-    unlocked: Unlocked,
-    segments: Vec<SegmentInfo>,
+    opened: Arc<OpenedArchive>,
     listing: Listing,
 }
 
@@ -65,18 +65,13 @@ impl Room {
             Failure::temporary(format!("the archive is locked: {e}"))
                 .with_help("[view] officer_key and passphrase_file name the officer's key")
         })?;
-        let reader =
-            reading::reader_for_command(config, &disk, &clock, unlocked.clone()).map_err(Failure::temporary)?;
-        let segments = unlocked.segments().map_err(Failure::bad)?;
+        let opened = Arc::new(OpenedArchive::new(unlocked));
+        let reader = reading::reader_for_command(config, &disk, &clock, &opened).map_err(Failure::temporary)?;
         let listing = reader.listing().map_err(Failure::bad)?;
-        Ok(Room { unlocked, segments, listing })
-    }
-    fn segment(&self, row: &Row) -> Result<&SegmentInfo, Failure> {
-        let meant = |info: &&SegmentInfo| info.seal_index == row.segment.seal_index;
-        self.segments.iter().find(meant).ok_or_else(|| Failure::temporary(format!("{}: its segment is not there", row.id)))
+        Ok(Room { opened, listing })
     }
     fn octets(&self, row: &Row) -> Result<Vec<u8>, Failure> {
-        self.unlocked.octets(self.segment(row)?, row.slot).map_err(|e| Failure::bad(format!("{}: {e}", row.id)))
+        self.opened.octets(&row.segment, row.slot).map_err(|e| Failure::bad(format!("{}: {e}", row.id)))
     }
 }
 
@@ -116,7 +111,7 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
             .with_help("an id, a Message-ID, or MAILBOX/UID; `sealpost archive seal` seals what was just accepted"));
     }
     for row in &found {
-        let meta = room.unlocked.meta(room.segment(row)?, row.slot).map_err(Failure::bad)?;
+        let meta = room.opened.meta(&row.segment, row.slot).map_err(Failure::bad)?;
         let accept = meta.accept().map_err(|e| Failure::bad(format!("{}: {e}", row.id)))?;
         if why {
             let rows = archive_rows::why(&row.id, &row.recipients, &accept.ruling).map_err(Failure::bad)?;

@@ -85,11 +85,14 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let out = Out::new(json);
     let file = || files::find(config.as_deref());
     match command {
-        Command::Init(wishes) => init::init(&wishes.into()).map(|made| out.line(&made.to_string())).map_err(Failure::from),
+        Command::Init(wishes) => {
+            init::init(&wishes.into()).map(|made| out.line(&made.to_string())).map_err(Failure::from)
+        }
         Command::Serve => serve::serve(&file()?).map_err(Failure::from),
         Command::Check => check(&file()?, &out),
-        Command::Demo { keep } => demo::demo(if keep { demo::Afterwards::Keep } else { demo::Afterwards::Remove })
-            .map_err(Failure::bad),
+        Command::Demo { keep } => {
+            demo::demo(if keep { demo::Afterwards::Keep } else { demo::Afterwards::Remove }).map_err(Failure::bad)
+        }
         Command::Policy(command) => policy::run(command, file, &out),
         Command::Key(command) => key::run(command, &file()?, &out),
         Command::User(command) => user::run(command, &file()?, &out),

@@ -54,7 +54,8 @@ fn failure(error: Error) -> Failure {
 
 fn parse_name(text: &str) -> Result<AccountName, Failure> {
     AccountName::parse(text).ok_or_else(|| {
-        Failure::bad(format!("`{text}` cannot be a login name")).with_help("up to 64 visible characters, no `/`, `:` or blanks")
+        Failure::bad(format!("`{text}` cannot be a login name"))
+            .with_help("up to 64 visible characters, no `/`, `:` or blanks")
     })
 }
 

@@ -58,7 +58,10 @@ impl Stage {
         let dir = directory.path().join("gateway");
         let hop = format!("127.0.0.1:{}", next_hop.port());
         let text = |path: &Path| path.display().to_string();
-        run(&program, &["init", &text(&dir), "--hostname", "gw.example.org", "--domain", "example.org", "--next-hop", &hop])?;
+        run(
+            &program,
+            &["init", &text(&dir), "--hostname", "gw.example.org", "--domain", "example.org", "--next-hop", &hop],
+        )?;
         configure(&dir, ports)?;
         let gateway = serve(&program, &dir)?;
         Ok(Stage { directory, program, gateway, ports, next_hop })
@@ -120,7 +123,9 @@ impl Stage {
         let (name, password) = OFFICER;
         println!("\nIt stays. Directory: {}", self.dir().display());
         println!("  mail from users   127.0.0.1:{outbound} (SMTP, STARTTLS)     from the world  127.0.0.1:{inbound}");
-        println!("  read by IMAP      127.0.0.1:{imaps} (TLS), {imap} (STARTTLS)  POP3  127.0.0.1:{pop3s} (TLS), {pop3} (STLS)");
+        println!(
+            "  read by IMAP      127.0.0.1:{imaps} (TLS), {imap} (STARTTLS)  POP3  127.0.0.1:{pop3s} (TLS), {pop3} (STLS)"
+        );
         println!("  account           {name} / {password}     authority of the certificates  {}", self.ca().display());
         println!("End it with Ctrl-C.");
         // Ctrl-C reaches the gateway too, since it is in our process group.
@@ -150,7 +155,8 @@ impl Drop for Stage {
 
 fn run(program: &Path, arguments: &[&str]) -> Result<String, Unlike> {
     let what = || format!("sealpost {}", arguments.join(" "));
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().map_err(|e| Unlike::of(what(), e))?;
+    let output =
+        Command::new(program).args(arguments).stdin(Stdio::null()).output().map_err(|e| Unlike::of(what(), e))?;
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(Unlike::of(what(), String::from_utf8_lossy(&output.stderr).trim())),

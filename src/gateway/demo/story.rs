@@ -70,8 +70,13 @@ fn keys(stage: &Stage, teller: &Teller) -> Result<People, Unlike> {
     arguments.extend(paths.iter().map(String::as_str));
     stage.command(&arguments)?;
     let (name, password) = OFFICER;
-    stage.command_with_input(&["user", "add", name, "--role", "officer", "--password-stdin"], &format!("{password}\n"))?;
-    teller.say("gateway made and serving; keys of Alice, Paul (OpenPGP) and Simone (S/MIME) imported; an officer may read");
+    stage.command_with_input(
+        &["user", "add", name, "--role", "officer", "--password-stdin"],
+        &format!("{password}\n"),
+    )?;
+    teller.say(
+        "gateway made and serving; keys of Alice, Paul (OpenPGP) and Simone (S/MIME) imported; an officer may read",
+    );
     Ok(people)
 }
 
@@ -128,7 +133,10 @@ fn arrival(stage: &Stage, teller: &Teller, people: &People, sent: &[Sent]) -> Re
         return Err(Unlike::because("the plain message was changed on its way"));
     }
     let block = bob.octets.len() - sent[0].octets.len();
-    teller.say(&format!("{BOB} got {} octets: ours are the first {block}, Alice's follow octet for octet", bob.octets.len()));
+    teller.say(&format!(
+        "{BOB} got {} octets: ours are the first {block}, Alice's follow octet for octet",
+        bob.octets.len()
+    ));
     paul_reads(&to(PAUL)?, people, teller)?;
     simone_reads(&to(SIMONE)?, people, teller)
 }
@@ -144,7 +152,10 @@ fn paul_reads(arrived: &Arrived, people: &People, teller: &Teller) -> Result<(),
     if reading.signed != Signed::Good {
         return Err(Unlike::because(format!("what {PAUL} got is not signed by Alice")));
     }
-    teller.say(&format!("{PAUL} got {}/{}: decrypted with his key, signature by Alice is good", part.media_type, part.subtype));
+    teller.say(&format!(
+        "{PAUL} got {}/{}: decrypted with his key, signature by Alice is good",
+        part.media_type, part.subtype
+    ));
     Ok(())
 }
 
@@ -162,7 +173,10 @@ fn simone_reads(arrived: &Arrived, people: &People, teller: &Teller) -> Result<(
     let entity = octets_of(&inside, span);
     people.alice_smime.has_signed(&decoded(&inside, signature)?, entity)?;
     expect_text(entity, SIMONE)?;
-    teller.say(&format!("{SIMONE} got {}/{}: decrypted with her key, signature by Alice is good", part.media_type, part.subtype));
+    teller.say(&format!(
+        "{SIMONE} got {}/{}: decrypted with her key, signature by Alice is good",
+        part.media_type, part.subtype
+    ));
     Ok(())
 }
 

@@ -25,8 +25,26 @@ pub fn is_without_nul(octets: &[u8]) -> bool {
 type Shape = fn(usize) -> Vec<u8>;
 
 const SHAPES: &[Shape] = &[
-    plain, latin1, utf8, dots, empty_body, header_only, alternative, attachment, long_lines, forwarded, no_message_id,
-    same_message_id, folded, nul, trailing_blanks, broken_multipart, html, signed_elsewhere, many_fields, large,
+    plain,
+    latin1,
+    utf8,
+    dots,
+    empty_body,
+    header_only,
+    alternative,
+    attachment,
+    long_lines,
+    forwarded,
+    no_message_id,
+    same_message_id,
+    folded,
+    nul,
+    trailing_blanks,
+    broken_multipart,
+    html,
+    signed_elsewhere,
+    many_fields,
+    large,
 ];
 
 fn header(n: usize, subject: &str) -> String {
@@ -42,15 +60,18 @@ fn plain(n: usize) -> Vec<u8> {
 
 fn latin1(n: usize) -> Vec<u8> {
     let mut octets = header(n, "latin1").into_bytes();
-    octets.extend_from_slice(b"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+    octets
+        .extend_from_slice(b"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     octets.extend_from_slice(b"Gr\xfc\xdfe aus M\xfcnchen\r\n");
     octets
 }
 
 fn utf8(n: usize) -> Vec<u8> {
     let head = header(n, "=?utf-8?q?gr=C3=BC=C3=9Fe?=");
-    format!("{head}Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nžluťoučký kůň 🐎\r\n")
-        .into_bytes()
+    format!(
+        "{head}Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nžluťoučký kůň 🐎\r\n"
+    )
+    .into_bytes()
 }
 
 fn dots(n: usize) -> Vec<u8> {
@@ -87,7 +108,8 @@ fn attachment(n: usize) -> Vec<u8> {
 }
 
 fn long_lines(n: usize) -> Vec<u8> {
-    format!("{}X-Long: {}\r\n\r\n{}\r\nshort\r\n", header(n, "long"), "h".repeat(1500), "x".repeat(5000 + n)).into_bytes()
+    format!("{}X-Long: {}\r\n\r\n{}\r\nshort\r\n", header(n, "long"), "h".repeat(1500), "x".repeat(5000 + n))
+        .into_bytes()
 }
 
 fn forwarded(n: usize) -> Vec<u8> {
@@ -110,7 +132,8 @@ fn same_message_id(n: usize) -> Vec<u8> {
 
 fn folded(n: usize) -> Vec<u8> {
     let head = header(n, "a subject that is\r\n folded\r\n\tover three lines");
-    format!("{head}To: =?utf-8?q?B=C3=B6b?=\r\n <bob@partner.example>,\r\n carol@partner.example\r\n\r\nx\r\n").into_bytes()
+    format!("{head}To: =?utf-8?q?B=C3=B6b?=\r\n <bob@partner.example>,\r\n carol@partner.example\r\n\r\nx\r\n")
+        .into_bytes()
 }
 
 fn nul(n: usize) -> Vec<u8> {
@@ -124,7 +147,8 @@ fn trailing_blanks(n: usize) -> Vec<u8> {
 }
 
 fn broken_multipart(n: usize) -> Vec<u8> {
-    format!("{}Content-Type: multipart/mixed; boundary=never\r\n\r\nno boundary here\r\n", header(n, "broken")).into_bytes()
+    format!("{}Content-Type: multipart/mixed; boundary=never\r\n\r\nno boundary here\r\n", header(n, "broken"))
+        .into_bytes()
 }
 
 fn html(n: usize) -> Vec<u8> {
