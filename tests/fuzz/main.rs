@@ -6,3 +6,4 @@
 
 mod driver;
 mod mail;
+mod smtp;
