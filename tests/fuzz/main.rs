@@ -10,3 +10,4 @@ mod keyring;
 mod mail;
 mod policy;
 mod protect;
+mod smtp;
