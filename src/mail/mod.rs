@@ -2,11 +2,23 @@
 //! bounded.
 
 pub mod address;
+mod address_list;
+mod author;
+pub mod date;
+mod encoded_word;
+mod entity;
 pub mod envelope;
 pub mod header;
 pub mod id;
+mod lexer;
+mod lines;
+mod parameter;
+mod scan;
 pub mod structure;
+mod structure_cbor;
 pub mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use address::Address;
 pub use envelope::{BodyType, Client, Direction, Envelope, Recipient, Tls};

@@ -1,6 +1,24 @@
 //! The MIME structure of a message as octet ranges (RFC 2045, 2046). Reads octets once, never decodes or rewrites them.
 
+use super::parameter;
+use super::parameter::Written;
 use minicbor::{Decode, Encode};
+
+/// Entities within entities, the message itself being the first. Deeper ones are leaves.
+pub const DEPTH_MAX: usize = 100;
+/// Entities in a message. Behind the last one, multiparts have only epilogue, and messages are leaves.
+pub const PARTS_MAX: usize = 10_000;
+/// Parameters kept of all entities of a message together; more are left out.
+pub const PARAMETERS_KEPT_MAX: usize = 100_000;
+
+/// Finds the entities of a message in one pass. Total: any octets are at least a header or a text body. Never decodes, so
+/// that each span can be fetched, signed or verified as it stands.
+///
+/// A delimiter line is `--boundary`, optional white space and a line end, of any multipart still open: an outer one closes
+/// all inner ones (RFC 2046 section 5.1.2). A multipart without its closing delimiter ends with the message.
+pub fn scan(message: &[u8]) -> Part {
+    super::scan::scan(message)
+}
 
 /// A half-open range of octets in the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -13,11 +31,64 @@ pub struct Span {
     pub end: u64,
 }
 
-/// A parameter of a structured field: attribute in lower case, value with quoting removed, octets as they stood.
+impl Span {
+    /// Its octets in `message`; none when it does not lie within.
+    pub fn of(self, message: &[u8]) -> &[u8] {
+        let range = usize::try_from(self.start).ok().zip(usize::try_from(self.end).ok());
+        range.and_then(|(start, end)| message.get(start..end)).unwrap_or_default()
+    }
+}
+
+/// A parameter of a structured field: attribute in lower case, value with quoting removed. In a `Part` otherwise octets as they
+/// stood (`filename*0*` of RFC 2231 not resolved), octets that are not UTF-8 replaced by `?`.
 pub type Parameter = (String, String);
 
+impl Part {
+    /// The whole entity: header, empty line and body, without the line break that belongs to the next delimiter.
+    pub fn whole(&self) -> Span {
+        Span { start: self.header.start, end: self.body.end }
+    }
+    /// A parameter of Content-Type, RFC 2231 resolved; `name` in lower case.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        resolved(&self.parameters, name)
+    }
+    /// The file name of Content-Disposition, else Content-Type's `name`; RFC 2231 resolved, encoded words not decoded.
+    pub fn file_name(&self) -> Option<String> {
+        let disposition = self.disposition.as_ref().and_then(|(_, parameters)| resolved(parameters, "filename"));
+        disposition.or_else(|| self.parameter("name"))
+    }
+}
+
+impl Default for Part {
+    /// An empty text/plain (RFC 2045 section 5.2).
+    fn default() -> Part {
+        Part {
+            header: Span::default(),
+            body: Span::default(),
+            media_type: "text".to_owned(),
+            subtype: "plain".to_owned(),
+            parameters: Vec::new(),
+            transfer_encoding: "7bit".to_owned(),
+            content_id: None,
+            description: None,
+            disposition: None,
+            md5: None,
+            language: Vec::new(),
+            location: None,
+            lines: 0,
+            content: Content::Leaf,
+        }
+    }
+}
+
+fn resolved(parameters: &[Parameter], name: &str) -> Option<String> {
+    let octets = |text: &str| text.as_bytes().to_vec();
+    let written: Vec<Written> = parameters.iter().map(|(n, v)| Written { name: octets(n), value: octets(v) }).collect();
+    parameter::resolved(&written).into_iter().find(|(n, _)| n == name).map(|(_, value)| value)
+}
+
 /// One MIME entity: the message itself, a part of a multipart, or the message inside a message/rfc822.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Part {
     /// The header without the empty line that ends it.
     #[n(0)]
@@ -64,7 +135,7 @@ pub struct Part {
 }
 
 /// What a part holds.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub enum Content {
     /// Octets.
     #[n(0)]
