@@ -187,6 +187,15 @@ impl Unlocked {
     }
 }
 
+impl Unlocked {
+    /// Opens a small secret that was sealed to the public half of the archive key, of whatever generation, with the same info and
+    /// aad: the catalog's key.
+    pub fn open_secret(&self, info: &str, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        let opened = self.inner.keys.values().rev().find_map(|key| key.open(info, aad, sealed).ok());
+        opened.ok_or(Error::KeyMissing)
+    }
+}
+
 impl std::fmt::Debug for Unlocked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Unlocked({:?})", self.inner.archive.id())

@@ -7,6 +7,7 @@ mod fold;
 mod index;
 mod key;
 mod list;
+mod opened;
 mod query;
 mod schema;
 mod sealed;
@@ -17,6 +18,7 @@ pub mod view;
 
 pub use index::{Catalog, Damage, Error, Indexed};
 pub use list::{Listing, Reference, Row};
+pub use opened::OpenedArchive;
 pub use query::{QUERY_BYTES_MAX, Query, QueryFault};
 pub use sealed::{Entry, Facts, Sealed, Segment, Unreadable};
 pub use session::{INBOX_DAYS, MAILBOX_MESSAGES_MAX, Reader, Viewer, uid_validity};
