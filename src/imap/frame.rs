@@ -136,8 +136,11 @@ impl Frame {
     }
 
     fn keep(&mut self, octets: &[u8]) {
-        if self.octets.len() + octets.len() > COMMAND_BYTES_MAX {
+        let room = COMMAND_BYTES_MAX.saturating_sub(self.octets.len());
+        if self.keeping == Keeping::Octets && octets.len() > room {
+            self.octets.extend_from_slice(&octets[..room]);
             self.give_up();
+            return self.keep(&octets[room..]);
         }
         match (self.keeping, self.state) {
             (Keeping::Octets, _) => self.octets.extend_from_slice(octets),

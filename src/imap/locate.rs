@@ -122,3 +122,102 @@ fn cut(found: Found, first: u64, count: u64) -> Found {
         Found::Nothing => Found::Nothing,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::cursor::Cursor;
+    use crate::imap::section::Item;
+    use crate::imap::section::items;
+    use crate::mail::structure::scan;
+
+    const MESSAGE: &str = "Subject: outer\r\nX: 1\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\npre\r\n--x\r\n\r\none\r\n--x\r\n\
+        Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nContent-Type: multipart/alternative; boundary=y\r\n\r\n\
+        --y\r\nContent-Type: text/plain\r\n\r\ntwo\r\n--y\r\n\r\nthree\r\n--y--\r\n--x\r\nContent-Type: message/rfc822\r\n\
+        \r\nSubject: last\r\n\r\nfour\r\n--x--\r\n";
+
+    fn section(text: &str) -> Box<Section> {
+        match items(&mut Cursor::new(text.as_bytes())).expect("an item").remove(0) {
+            Item::Section(section) => section,
+            other => panic!("{other:?} is no section"),
+        }
+    }
+
+    fn found(text: &str, message: &str) -> Option<String> {
+        let octets = message.as_bytes();
+        let octets = match locate(&section(text), &scan(octets), octets) {
+            Found::Octets(range) => octets[range].to_vec(),
+            Found::Built(octets) => octets,
+            Found::Nothing => return None,
+        };
+        Some(String::from_utf8(octets).expect("UTF-8"))
+    }
+
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(found(text, MESSAGE).as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn part_numbers_lead_to_octets() {
+        check("BODY[]", Some(MESSAGE));
+        check("BODY[1]", Some("one"));
+        check("BODY[1.MIME]", Some("\r\n"));
+        check("BODY[2.MIME]", Some("Content-Type: message/rfc822\r\n\r\n"));
+        check("BODY[2.HEADER]", Some("Subject: inner\r\nContent-Type: multipart/alternative; boundary=y\r\n\r\n"));
+        check("BODY[2.HEADER.FIELDS (subject)]", Some("Subject: inner\r\n\r\n"));
+        check("BODY[2.1]", Some("two"));
+        check("BODY[2.1.MIME]", Some("Content-Type: text/plain\r\n\r\n"));
+        check("BODY[2.2]", Some("three"));
+        check("BODY[3]", Some("Subject: last\r\n\r\nfour"));
+        check("BODY[3.TEXT]", Some("four"));
+        check("BODY[3.1]", Some("four"));
+        check("BODY[3.1.MIME]", Some("Subject: last\r\n\r\n"));
+        for nothing in ["[4]", "[1.1]", "[1.TEXT]", "[1.HEADER]", "[2.3]", "[2.1.1]", "[3.2]", "[3.1.HEADER]", "[4294967295]"] {
+            check(&format!("BODY{nothing}"), None);
+        }
+    }
+
+    #[test]
+    fn header_and_text_are_the_whole() {
+        for message in [MESSAGE, "A: b\r\n\r\n", "A: b\r\n", "A: b", "", "\r\nx", "no header\n\nx", "A: b\n\nbody"] {
+            let halves = [found("BODY[HEADER]", message), found("BODY[TEXT]", message)].map(Option::unwrap_or_default);
+            assert_eq!(halves.concat(), message, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn fields_are_chosen_and_ended() {
+        check("BODY[HEADER.FIELDS (x NONE subject)]", Some("Subject: outer\r\nX: 1\r\n\r\n"));
+        check("BODY[HEADER.FIELDS.NOT (subject content-type)]", Some("X: 1\r\n\r\n"));
+        check("BODY[HEADER.FIELDS (none)]", Some("\r\n"));
+        assert_eq!(found("BODY[HEADER.FIELDS (a)]", "A: b").as_deref(), Some("A: b\r\n\r\n"));
+    }
+
+    #[test]
+    fn partial_ranges_are_cut() {
+        check("BODY[1]<0.2>", Some("on"));
+        check("BODY[1]<1.100>", Some("ne"));
+        check("BODY[1]<3.1>", Some(""));
+        check("BODY[1]<9223372036854775807.9223372036854775807>", Some(""));
+        check("BODY[HEADER.FIELDS (x)]<2.4>", Some(" 1\r\n"));
+        check("BODY[9]<0.1>", None);
+    }
+
+    #[test]
+    fn a_message_that_is_a_message_is_its_own_first_part() {
+        let message = "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nin";
+        let check = |text: &str, expected: Option<&str>| assert_eq!(found(text, message).as_deref(), expected, "{text}");
+        check("BODY[1]", Some("A: b\r\n\r\nin"));
+        check("BODY[1.HEADER]", Some("A: b\r\n\r\n"));
+        check("BODY[1.1]", Some("in"));
+        check("BODY[HEADER]", Some("Content-Type: message/rfc822\r\n\r\n"));
+    }
+
+    #[test]
+    fn spans_of_another_message_are_held_to_this_one() {
+        let far = scan(MESSAGE.as_bytes());
+        for text in ["BODY[3.1]", "BODY[HEADER]", "BODY[2.HEADER.FIELDS (a)]", "BODY[TEXT]<5.5>"] {
+            assert_ne!(locate(&section(text), &far, b"short"), Found::Nothing, "{text}");
+        }
+    }
+}

@@ -20,6 +20,8 @@ mod header_key;
 mod key;
 mod list;
 mod locate;
+#[cfg(test)]
+mod oracle;
 mod reply;
 mod sasl;
 mod search;

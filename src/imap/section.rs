@@ -139,11 +139,11 @@ fn part(cursor: &mut Cursor<'_>) -> Parsed<Vec<u32>> {
         if part.len() > PART_DEPTH_MAX {
             return Err(Malformed("a section part is too deep"));
         }
-        if !cursor.eat(b'.') {
-            break;
-        }
-        if cursor.peek() == Some(b']') {
-            return Err(Malformed("a section part ends in a dot"));
+        let goes_on = cursor.eat(b'.');
+        match (goes_on, cursor.peek() == Some(b']')) {
+            (true, false) => {}
+            (false, true) => break,
+            _ => return Err(Malformed("a section part is malformed")),
         }
     }
     Ok(part)

@@ -103,11 +103,6 @@ impl Chosen {
         Chosen(merged)
     }
 
-    /// Every message of `count`.
-    pub(super) fn all(count: usize) -> Chosen {
-        Chosen(if count == 0 { Vec::new() } else { std::iter::once(0..count).collect() })
-    }
-
     /// The first chosen index at or behind `from`.
     pub(super) fn next(&self, from: usize) -> Option<usize> {
         let at = self.0.partition_point(|range| range.end <= from);
