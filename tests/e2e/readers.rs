@@ -168,7 +168,8 @@ fn pythons_libraries_talk_to_us() {
     stage.gateway.seal();
     let ports =
         [stage.gateway.ports.outbound, stage.gateway.ports.imap, stage.gateway.ports.pop3].map(|p| p.to_string());
-    let arguments = [&ports[0], &ports[1], &ports[2], &stage.ca(), &stage.mailbox()].map(String::as_str);
+    let (ca, mailbox) = (stage.ca(), stage.mailbox());
+    let arguments = [&ports[0], &ports[1], &ports[2], &ca, &mailbox].map(String::as_str);
     assert_eq!(peers::python(LIBRARIES, &arguments).trim(), "ok");
     stage.sink.wait_for(4, Duration::from_secs(20));
 }
