@@ -111,15 +111,7 @@ fn stuffing(input: &[u8]) {
 
 /// Everything a session said and took, with a driver that takes all.
 fn conversation(chunks: &[&[u8]], dialect: Dialect, bare_lf: BareLf) -> (Vec<u8>, Vec<String>) {
-    let settings = Settings {
-        hostname: "gw.example".into(),
-        dialect,
-        message_bytes_max: 1 << 20,
-        recipients_max: 3,
-        starttls: StartTls::Absent,
-        bare_lf,
-    };
-    let mut session = Session::new(Arc::new(settings));
+    let mut session = Session::new(Arc::new(settings(dialect, bare_lf)));
     let (mut out, mut taken, mut draft) = (Vec::new(), Vec::new(), Vec::new());
     session.greeting(&mut out);
     for chunk in chunks {
@@ -238,18 +230,107 @@ impl Deliveries<'_> {
 
     fn deliver(&mut self) -> bool {
         self.ended = false;
-        let recipient = |text: &str| Recipient::new(Address::parse(text).expect("an address"));
-        let envelope = Envelope {
-            sender: None,
-            recipients: vec![recipient("a@b.example"), recipient("c@d.example")],
-            body: BodyType::SevenBit,
-            ret: None,
-            envid: None,
-            smtputf8: false,
-        };
-        let event = self.client.deliver(envelope, Survey::of(b"x\r\n.\r\n"), &mut self.sent);
+        let event = self.client.deliver(to_two(), Survey::of(b"x\r\n.\r\n"), &mut self.sent);
         // A next hop with a tiny SIZE fails it at once; to try again would go on for ever.
         event.is_some()
+    }
+}
+
+/// Both cores talk to each other, in pieces as large as the first octet says: what is sendable arrives, and nothing else does.
+fn both_cores(input: &[u8]) {
+    let (&size, content) = input.split_first().unwrap_or((&1, input));
+    let content = &content[..content.len().min(4096)];
+    let survey = Survey::of(content);
+    let mut hop = Hop::new(usize::from(size).max(1));
+    let mut client = Client::new("gw.example", Dialect::Smtp);
+    let (mut to_client, mut to_server) = (hop.greeting(), Vec::new());
+    let report = 'talk: loop {
+        assert!(!to_client.is_empty(), "neither side waits for ever");
+        let octets = std::mem::take(&mut to_client);
+        let mut event = client.receive(&octets, &mut to_server);
+        while let Some(happened) = event.take() {
+            match happened {
+                client::Event::Ready => event = client.deliver(to_two(), survey, &mut to_server),
+                client::Event::Content => {
+                    assert!(content.chunks(7).all(|chunk| client.content(chunk, &mut to_server).is_none()));
+                    assert!(client.end_content(&mut to_server).is_none());
+                }
+                client::Event::Done(report) => break 'talk report,
+                other => panic!("{other:?}"),
+            }
+        }
+        to_client = hop.hear(&std::mem::take(&mut to_server));
+    };
+    let is_delivered = report.outcomes.iter().all(|o| o.verdict == Verdict::Delivered);
+    assert_eq!(is_delivered, survey.line_ends.is_ok(), "{report:?}");
+    let mut expected = content.to_vec();
+    if !expected.is_empty() && !expected.ends_with(b"\r\n") {
+        expected.extend_from_slice(b"\r\n");
+    }
+    assert_eq!(hop.taken, is_delivered.then_some(expected));
+}
+
+/// A next hop made of the server core.
+struct Hop {
+    session: Session,
+    piece_bytes: usize,
+    draft: Vec<u8>,
+    taken: Option<Vec<u8>>,
+}
+
+impl Hop {
+    fn new(piece_bytes: usize) -> Hop {
+        let session = Session::new(Arc::new(settings(Dialect::Smtp, BareLf::Refuse)));
+        Hop { session, piece_bytes, draft: Vec::new(), taken: None }
+    }
+
+    fn greeting(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.session.greeting(&mut out);
+        out
+    }
+
+    fn hear(&mut self, octets: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for mut rest in octets.chunks(self.piece_bytes) {
+            loop {
+                let step = self.session.step(rest, &mut out);
+                rest = &rest[step.consumed..];
+                match step.event {
+                    Some(server::Event::Body(octets)) => self.draft.extend_from_slice(octets),
+                    Some(server::Event::End { .. }) => {
+                        self.taken = Some(std::mem::take(&mut self.draft));
+                        self.session.finish(&server::reply::ACCEPTED, &mut out);
+                    }
+                    Some(_) => self.session.accept(&mut out),
+                    None => break,
+                }
+            }
+        }
+        out
+    }
+}
+
+fn to_two() -> Envelope {
+    let recipient = |text: &str| Recipient::new(Address::parse(text).expect("an address"));
+    Envelope {
+        sender: None,
+        recipients: vec![recipient("a@b.example"), recipient("\"c d\"@e.example")],
+        body: BodyType::SevenBit,
+        ret: None,
+        envid: None,
+        smtputf8: false,
+    }
+}
+
+fn settings(dialect: Dialect, bare_lf: BareLf) -> Settings {
+    Settings {
+        hostname: "gw.example".into(),
+        dialect,
+        message_bytes_max: 1 << 20,
+        recipients_max: 3,
+        starttls: StartTls::Absent,
+        bare_lf,
     }
 }
 
@@ -266,6 +347,12 @@ fn smtp_framing() {
 fn smtp_stuffing() {
     let seeds: &[&[u8]] = &[b"", b".", b"a\r\n.\r\n..b\r\n", b"a: b\r\n\r\nlong line of text\r\n.x", b"a\n"];
     run("smtp_stuffing", seeds, LINE_ENDS, stuffing);
+}
+
+#[test]
+fn smtp_both() {
+    let seeds: &[&[u8]] = &[b"\x01a\r\n.\r\nb", b"\xffa: b\r\n\r\n..\xfc\r\n", b"\x03", b"\x05.\r\n"];
+    run("smtp_both", seeds, LINE_ENDS, both_cores);
 }
 
 #[test]

@@ -394,3 +394,6 @@ impl Client {
         self.capabilities.has(Extension::StartTls)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,7 +174,9 @@ impl Session {
                 reply::SENDER_OK.write(out);
             }
             Phase::Asked(Question::Rcpt(recipient)) => {
-                self.transaction.iter_mut().for_each(|t| t.envelope.recipients.push(recipient.clone()));
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.envelope.recipients.push(recipient);
+                }
                 reply::RECIPIENT_OK.write(out);
             }
             Phase::Asked(Question::Data) => {
@@ -190,7 +192,9 @@ impl Session {
     pub fn refuse(&mut self, why: &Reply, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Asked(Question::Rcpt(_)) => {
-                self.transaction.iter_mut().for_each(|t| t.refused_recipients += 1);
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.refused_recipients += 1;
+                }
                 self.say(why, out);
             }
             Phase::Asked(Question::Mail(_) | Question::Data) => self.say(why, out),
@@ -361,3 +365,6 @@ fn unfit(fault: Fault) -> &'static Reply {
         Fault::TooLarge => &reply::TOO_LARGE,
     }
 }
+
+#[cfg(test)]
+mod tests;
