@@ -11,8 +11,10 @@ use super::leaf::Epoch;
 use super::shares;
 use super::strict;
 use crate::crypto::Secret;
+use crate::crypto::hash::DIGEST_BYTES;
 use crate::crypto::hpke;
 use crate::crypto::sealed;
+use crate::crypto::sha256;
 use crate::durable::Disk;
 use crate::journal::LEAF_VERSION;
 use minicbor::{Decode, Encode};
@@ -125,12 +127,19 @@ impl Generation {
 
 /// The descriptor's octets.
 pub fn encode_descriptor(epoch: &Epoch) -> Vec<u8> {
-    [DESCRIPTOR_MAGIC, &[LEAF_VERSION], &strict::encode(epoch)].concat()
+    let content = [DESCRIPTOR_MAGIC, &[LEAF_VERSION], &strict::encode(epoch)].concat();
+    [&content[..], &sha256(&content)].concat()
 }
 
 /// Reads a descriptor.
 pub fn parse_descriptor(octets: &[u8]) -> Result<Epoch, Malformed> {
-    Epoch::from_body(octets.strip_prefix(DESCRIPTOR_MAGIC).ok_or(Malformed("no archive descriptor"))?)
+    let (content, digest) = octets.split_last_chunk::<DIGEST_BYTES>().ok_or(Malformed("no archive descriptor"))?;
+    let body = content.strip_prefix(DESCRIPTOR_MAGIC).ok_or(Malformed("no archive descriptor"))?;
+    // Everything else in the archive is checked against this file, so that a flipped bit must show here first.
+    if sha256(content) != *digest {
+        return Err(Malformed("descriptor does not match its own hash"));
+    }
+    Epoch::from_body(body)
 }
 
 /// Reads the descriptor of the archive at `layout`.
@@ -174,6 +183,11 @@ mod tests {
         assert_eq!(parse_descriptor(&octets), Ok(epoch));
         for cut in 0..octets.len() {
             assert!(parse_descriptor(&octets[..cut]).is_err());
+        }
+        for place in 0..octets.len() {
+            let mut bent = octets.clone();
+            bent[place] ^= 4;
+            assert!(parse_descriptor(&bent).is_err(), "octet {place}");
         }
     }
 

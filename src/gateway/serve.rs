@@ -131,8 +131,11 @@ async fn drain(signals: &mut Signals, house: &House, delivery: &Delivery, sealin
     }
 }
 
-/// What is queued in the journal becomes durable, and its threads end.
+/// What is queued in the journal becomes durable, and its threads end. Commands that come now find nobody.
 fn stop(post: &Arc<Post>) -> Result<(), Error> {
-    tokio::task::block_in_place(|| post.journal().clone().close());
-    Ok(())
+    let control = post::Places::of(&post.config()).control;
+    tokio::task::block_in_place(|| {
+        post.journal().clone().close();
+        std::fs::remove_file(&control).map_err(|e| Error::of(control.display(), e))
+    })
 }

@@ -172,7 +172,9 @@ mod tests {
         check("BODY[3.TEXT]", Some("four"));
         check("BODY[3.1]", Some("four"));
         check("BODY[3.1.MIME]", Some("Subject: last\r\n\r\n"));
-        for nothing in ["[4]", "[1.1]", "[1.TEXT]", "[1.HEADER]", "[2.3]", "[2.1.1]", "[3.2]", "[3.1.HEADER]", "[4294967295]"] {
+        for nothing in
+            ["[4]", "[1.1]", "[1.TEXT]", "[1.HEADER]", "[2.3]", "[2.1.1]", "[3.2]", "[3.1.HEADER]", "[4294967295]"]
+        {
             check(&format!("BODY{nothing}"), None);
         }
     }
@@ -206,7 +208,8 @@ mod tests {
     #[test]
     fn a_message_that_is_a_message_is_its_own_first_part() {
         let message = "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nin";
-        let check = |text: &str, expected: Option<&str>| assert_eq!(found(text, message).as_deref(), expected, "{text}");
+        let check =
+            |text: &str, expected: Option<&str>| assert_eq!(found(text, message).as_deref(), expected, "{text}");
         check("BODY[1]", Some("A: b\r\n\r\nin"));
         check("BODY[1.HEADER]", Some("A: b\r\n\r\n"));
         check("BODY[1.1]", Some("in"));

@@ -11,6 +11,7 @@ pub use gateway::{Gateway, Options};
 pub use sink::{Delivered, Sink};
 pub use smtp::Client;
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// Calls `ready` until it gives something or the time is over.
@@ -25,8 +26,14 @@ pub fn eventually<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Opt
     }
 }
 
-/// A port on loopback that was free a moment ago.
+/// A port on loopback that is free, was given to nobody else here, and lies below those the system gives to clients.
 pub fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = u16::try_from(std::process::id() % 50).expect("small") * 200;
+    loop {
+        let port = 20_000 + offset + NEXT.fetch_add(1, Ordering::SeqCst);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
