@@ -2,7 +2,7 @@
 //! RFC 2047 and RFC 2231 have for them. Never changes a field's meaning, and never touches a field that is safe.
 
 use super::Error;
-use super::hazards::{LINE_MAX, canonical};
+use super::hazards::{LINE_MAX, canonical, without_trailing_blanks};
 use crate::mail::header::Field;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -52,7 +52,7 @@ fn bare_cr(raw: &[u8]) -> bool {
 /// Without white space before line breaks; a fold that held nothing else is left out, since an empty line would end the header.
 fn trimmed(raw: &[u8], out: &mut Vec<u8>) {
     for line in raw.split(|&o| o == b'\n') {
-        let text = line.trim_ascii_end();
+        let text = without_trailing_blanks(line.strip_suffix(b"\r").unwrap_or(line));
         if !text.is_empty() {
             out.extend_from_slice(text);
             out.extend_from_slice(b"\r\n");
@@ -107,7 +107,7 @@ fn encoded(field: &Field, out: &mut Vec<u8>) -> Result<(), Error> {
     out.extend_from_slice(field.name);
     out.extend_from_slice(b":");
     let value: Vec<u8> = field.value.iter().copied().filter(|o| !matches!(o, b'\r' | b'\n')).collect();
-    let value = value.trim_ascii_end();
+    let value = without_trailing_blanks(&value);
     match grammar(field.name) {
         Grammar::Parameters => parameters(value, out),
         Grammar::Addresses => addresses(value, out),
@@ -303,6 +303,7 @@ mod tests {
             check(raw, raw);
         }
         check("Subject: bare\n fold\n", "Subject: bare\r\n fold\r\n");
+        check("Content-Type: 8bit\x0c \r\n", "Content-Type: 8bit\x0c\r\n");
         check("Content-Type: text/plain; \r\n \r\n\tcharset=x  \r\n", "Content-Type: text/plain;\r\n\tcharset=x\r\n");
     }
 

@@ -26,7 +26,7 @@ pub struct Hazards {
 impl Hazards {
     /// Reads a body once.
     pub fn of(body: &[u8]) -> Hazards {
-        let mut found = Hazards::default();
+        let mut found = Hazards { eight_bit: !body.is_ascii(), nul: body.contains(&0), ..Hazards::default() };
         for line in body.split_inclusive(|&o| o == b'\n') {
             found.line(line);
         }
@@ -40,8 +40,6 @@ impl Hazards {
             }),
             None => line,
         };
-        self.eight_bit |= !text.is_ascii();
-        self.nul |= text.contains(&0);
         self.bare_cr |= text.contains(&b'\r');
         self.long_line |= text.len() > LINE_MAX;
         self.fragile |= matches!(text.last(), Some(b' ' | b'\t')) || text == b"." || text.starts_with(b"From ");
@@ -54,6 +52,12 @@ impl Hazards {
     pub fn any(&self) -> bool {
         self.breaks_mail() || self.fragile
     }
+}
+
+/// Text without the space and tab at its end. Other control characters are content.
+pub fn without_trailing_blanks(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|o| !matches!(o, b' ' | b'\t')).map_or(0, |at| at + 1);
+    &text[..end]
 }
 
 /// Appends lines with every line end as CRLF.
