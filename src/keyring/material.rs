@@ -11,6 +11,7 @@ use sequoia_openpgp::cert::Cert;
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::serialize::stream::Recipient;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_cert::Certificate;
 
@@ -52,9 +53,11 @@ pub enum SigningKey {
     OpenPgp(OpenPgpSigner),
 }
 
-/// An X.509 certificate (RFC 5280) whose public key is of a kind we use.
+/// An X.509 certificate (RFC 5280) whose public key is of a kind we use. Cheap to clone.
 #[derive(Clone)]
-pub struct SmimeCertificate {
+pub struct SmimeCertificate(Arc<ParsedCertificate>);
+
+struct ParsedCertificate {
     der: Vec<u8>,
     certificate: Certificate,
     kind: PublicKind,
@@ -65,31 +68,31 @@ impl SmimeCertificate {
     pub fn from_der(der: &[u8]) -> Result<SmimeCertificate, Error> {
         let certificate = Certificate::from_der(der).map_err(|_| Error::Malformed("X.509 certificate"))?;
         let kind = PublicKind::of(certificate.tbs_certificate().subject_public_key_info())?;
-        Ok(SmimeCertificate { der: der.to_vec(), certificate, kind })
+        Ok(SmimeCertificate(Arc::new(ParsedCertificate { der: der.to_vec(), certificate, kind })))
     }
     /// The octets as imported.
     pub fn der(&self) -> &[u8] {
-        &self.der
+        &self.0.der
     }
     /// The parsed certificate; its encoding is `der`, not what encoding this again would give.
     pub fn certificate(&self) -> &Certificate {
-        &self.certificate
+        &self.0.certificate
     }
     /// Algorithm and size of the public key.
     pub fn kind(&self) -> PublicKind {
-        self.kind
+        self.0.kind
     }
     /// The public key as it stands in the certificate's BIT STRING: an RSAPublicKey (RFC 8017) or an uncompressed point
     /// (RFC 5480 section 2.2).
     pub fn public_key(&self) -> &[u8] {
-        self.certificate.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes()
+        self.0.certificate.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes()
     }
 }
 
 impl fmt::Debug for SmimeCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tbs = self.certificate.tbs_certificate();
-        write!(f, "SmimeCertificate({}, serial {}, {:?})", tbs.subject(), tbs.serial_number(), self.kind)
+        let tbs = self.0.certificate.tbs_certificate();
+        write!(f, "SmimeCertificate({}, serial {}, {:?})", tbs.subject(), tbs.serial_number(), self.kind())
     }
 }
 
@@ -104,11 +107,11 @@ pub struct SmimeSigner {
 impl SmimeSigner {
     /// Joins a certificate and its private key (PKCS#8, RFC 5958). `issuers` are the certificates above it, in order.
     pub fn new(certificate: SmimeCertificate, issuers: &[Vec<u8>], pkcs8: SecretBytes) -> Result<SmimeSigner, Error> {
-        let key_pair = SmimeKeyPair::from_pkcs8(certificate.kind, &pkcs8)?;
+        let key_pair = SmimeKeyPair::from_pkcs8(certificate.kind(), &pkcs8)?;
         if key_pair.public_key() != certificate.public_key() {
             return Err(Error::Mismatch);
         }
-        let mut chain = vec![certificate.der.clone()];
+        let mut chain = vec![certificate.der().to_vec()];
         chain.extend_from_slice(issuers);
         Ok(SmimeSigner { certificate, chain, key_pair, pkcs8 })
     }
@@ -136,14 +139,14 @@ impl fmt::Debug for SmimeSigner {
     }
 }
 
-/// An OpenPGP certificate (RFC 9580 section 10.1.1), public parts only.
+/// An OpenPGP certificate (RFC 9580 section 10.1.1), public parts only. Cheap to clone.
 #[derive(Clone)]
-pub struct OpenPgpCertificate(Cert);
+pub struct OpenPgpCertificate(Arc<Cert>);
 
 impl OpenPgpCertificate {
     /// Takes a certificate; secret parts are left out.
     pub fn new(cert: Cert) -> OpenPgpCertificate {
-        OpenPgpCertificate(cert.strip_secret_key_material())
+        OpenPgpCertificate(Arc::new(cert.strip_secret_key_material()))
     }
     /// The certificate.
     pub fn cert(&self) -> &Cert {
@@ -201,4 +204,38 @@ impl fmt::Debug for OpenPgpSigner {
 /// The instant as sequoia takes it.
 pub fn system_time(now: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(now.s()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Vec<u8>, SecretBytes) {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        (certificate.der().to_vec(), SecretBytes::new(key.serialize_der()))
+    }
+
+    #[test]
+    fn a_signer_joins_a_certificate_and_its_own_key() {
+        let ((der, pkcs8), (_, other)) = (pair(), pair());
+        let certificate = SmimeCertificate::from_der(&der).expect("a certificate");
+        assert_eq!(certificate.kind(), PublicKind::P256);
+        let signer = SmimeSigner::new(certificate.clone(), &[vec![1]], pkcs8.clone()).expect("a signer");
+        assert_eq!(signer.chain(), [der.clone(), vec![1]]);
+        assert_eq!(signer.pkcs8().expose(), pkcs8.expose());
+        assert_eq!(SmimeSigner::new(certificate.clone(), &[], other).unwrap_err(), Error::Mismatch);
+        let bad = SmimeSigner::new(certificate, &[], SecretBytes::new(vec![0])).unwrap_err();
+        assert!(matches!(bad, Error::BadPrivateKey(_)), "{bad}");
+        let behind = [der, vec![0]].concat();
+        assert_eq!(SmimeCertificate::from_der(&behind).unwrap_err(), Error::Malformed("X.509 certificate"));
+    }
+
+    #[test]
+    fn keys_are_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<RecipientKey>();
+        shared::<SigningKey>();
+    }
 }

@@ -5,5 +5,6 @@
 //! A crash prints the seed and the input in hexadecimal; the input then becomes a named test.
 
 mod driver;
+mod keyring;
 mod mail;
 mod protect;
