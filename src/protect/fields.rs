@@ -181,8 +181,13 @@ fn extended(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// A quoted string's content up to its closing quote; anything else as it stands.
 fn unquoted(value: &[u8]) -> Vec<u8> {
-    let Some(inner) = value.strip_prefix(b"\"") else { return value.to_vec() };
+    value.strip_prefix(b"\"").map_or_else(|| value.to_vec(), unescaped)
+}
+
+/// Up to an unescaped quote, quoted pairs resolved.
+fn unescaped(inner: &[u8]) -> Vec<u8> {
     let (mut out, mut escaped) = (Vec::with_capacity(inner.len()), false);
     for &octet in inner {
         match octet {
@@ -231,15 +236,20 @@ fn mailbox(piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         out.extend_from_slice(piece);
         return Ok(());
     }
-    let at = piece.iter().rposition(|&o| o == b'<');
-    let (phrase, address) = piece.split_at(at.unwrap_or(0));
-    if !address.is_ascii() {
-        return Err(Error::Unreadable("an address in a message inside is not ASCII"));
+    let unreadable = || Error::Unreadable("an address in a message inside is not ASCII");
+    if let Some(at) = piece.iter().rposition(|&o| o == b'<').filter(|&at| piece[at..].is_ascii()) {
+        out.push(b' ');
+        words(&unquoted(piece[..at].trim_ascii()), out);
+        out.push(b' ');
+        out.extend_from_slice(&piece[at..]);
+        return Ok(());
     }
-    out.push(b' ');
-    words(&unquoted(phrase.trim_ascii()), out);
-    out.push(b' ');
-    out.extend_from_slice(address);
+    // quirk_name_in_comment (`alice@example.org (Alice)`, old Unix mailers).
+    let at = piece.iter().position(|&o| o == b'(').filter(|&at| piece[..at].is_ascii()).ok_or_else(unreadable)?;
+    let comment = piece[at + 1..].trim_ascii().strip_suffix(b")").ok_or_else(unreadable)?;
+    out.extend_from_slice(&piece[..=at]);
+    words(&unescaped(comment), out);
+    out.push(b')');
     Ok(())
 }
 
@@ -326,9 +336,11 @@ mod tests {
         check("Subject: a ü ö b\r\n", "Subject: a =?utf-8?B?w7wgw7Y=?= b\r\n");
         check("Subject:ü\r\n", "Subject: =?utf-8?B?w7w=?=\r\n");
         check("From: \"Ü, x\" <a@b>, c <d@e>\r\n", "From: =?utf-8?B?w5wsIHg=?= <a@b>, c <d@e>\r\n");
+        check("To: a@b (Jörg)\r\n", "To: a@b (=?utf-8?B?SsO2cmc=?=)\r\n");
         assert_eq!(written(b"Subject: \xe4\r\n").expect("latin"), "Subject: =?unknown-8bit?B?5A==?=\r\n");
         assert!(written("To: <ü@b>\r\n".as_bytes()).is_err());
         assert!(written("To: ü@b\r\n".as_bytes()).is_err());
+        assert!(written("To: ü <a@ü>\r\n".as_bytes()).is_err());
         let long = written(format!("Subject: {}\r\n", "ü".repeat(100)).as_bytes()).expect("words");
         assert!(long.lines().all(|line| line.len() <= 84), "{long}");
     }
