@@ -1,7 +1,7 @@
 //! Content transfer encodings (RFC 2045 section 6), written for signed mail: no octet that a relay might change stays.
 //! Never judges whether a body needs encoding.
 
-use super::hazards::without_trailing_blanks;
+use super::writing::without_trailing_blanks;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 

@@ -2,7 +2,8 @@
 //! RFC 2047 and RFC 2231 have for them. Never changes a field's meaning, and never touches a field that is safe.
 
 use super::Error;
-use super::hazards::{LINE_MAX, canonical, without_trailing_blanks};
+use super::hazards::LINE_MAX;
+use super::writing::{canonical, without_trailing_blanks};
 use crate::mail::header::Field;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -4,7 +4,8 @@
 use super::Error;
 use super::encoding::Breaks;
 use super::fields;
-use super::hazards::{Hazards, Writing, canonical};
+use super::hazards::Hazards;
+use super::writing::{Writing, canonical};
 use crate::mail::header;
 use crate::mail::header::Field;
 use crate::mail::structure::{Content, Part, Span};
