@@ -3,7 +3,7 @@
 
 use super::Error;
 use super::encoding;
-use super::hazards::canonical;
+use super::writing::canonical;
 use crate::crypto::hash;
 use crate::crypto::random;
 

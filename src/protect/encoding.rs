@@ -1,6 +1,7 @@
 //! Content transfer encodings (RFC 2045 section 6), written for signed mail: no octet that a relay might change stays.
 //! Never judges whether a body needs encoding.
 
+use super::writing::without_trailing_blanks;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -137,7 +138,7 @@ pub fn from_quoted_printable(text: &[u8]) -> Vec<u8> {
     for line in text.split_inclusive(|&o| o == b'\n') {
         let (content, end) = line_end(line, Breaks::Text);
         // White space before a line break was added on the way.
-        let content = content.trim_ascii_end();
+        let content = without_trailing_blanks(content);
         match content.strip_suffix(b"=") {
             Some(content) => unescape(content, &mut out),
             None => {
@@ -224,6 +225,8 @@ mod tests {
             ("=zz=4", "=zz=4"),
             ("=c3=BC", "ü"),
             ("=", ""),
+            ("a\x0c\r\n", "a\x0c\r\n"),
+            ("a\r\r\n", "a\r\r\n"),
         ] {
             assert_eq!(String::from_utf8_lossy(&from_quoted_printable(text.as_bytes())), expected, "{text:?}");
         }

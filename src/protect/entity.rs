@@ -2,8 +2,8 @@
 //! (RFC 8551 section 3.1, RFC 3156 section 5). Never adds a signature or a cipher.
 
 use super::Error;
-use super::hazards::canonical;
 use super::safe::{self, Purpose, Writer};
+use super::writing::canonical;
 use crate::mail::header;
 use crate::mail::header::Field;
 use crate::mail::structure;

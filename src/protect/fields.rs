@@ -2,7 +2,8 @@
 //! RFC 2047 and RFC 2231 have for them. Never changes a field's meaning, and never touches a field that is safe.
 
 use super::Error;
-use super::hazards::{LINE_MAX, canonical};
+use super::hazards::LINE_MAX;
+use super::writing::{canonical, without_trailing_blanks};
 use crate::mail::header::Field;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -52,7 +53,7 @@ fn bare_cr(raw: &[u8]) -> bool {
 /// Without white space before line breaks; a fold that held nothing else is left out, since an empty line would end the header.
 fn trimmed(raw: &[u8], out: &mut Vec<u8>) {
     for line in raw.split(|&o| o == b'\n') {
-        let text = line.trim_ascii_end();
+        let text = without_trailing_blanks(line.strip_suffix(b"\r").unwrap_or(line));
         if !text.is_empty() {
             out.extend_from_slice(text);
             out.extend_from_slice(b"\r\n");
@@ -107,7 +108,7 @@ fn encoded(field: &Field, out: &mut Vec<u8>) -> Result<(), Error> {
     out.extend_from_slice(field.name);
     out.extend_from_slice(b":");
     let value: Vec<u8> = field.value.iter().copied().filter(|o| !matches!(o, b'\r' | b'\n')).collect();
-    let value = value.trim_ascii_end();
+    let value = without_trailing_blanks(&value);
     match grammar(field.name) {
         Grammar::Parameters => parameters(value, out),
         Grammar::Addresses => addresses(value, out),
@@ -181,8 +182,13 @@ fn extended(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// A quoted string's content up to its closing quote; anything else as it stands.
 fn unquoted(value: &[u8]) -> Vec<u8> {
-    let Some(inner) = value.strip_prefix(b"\"") else { return value.to_vec() };
+    value.strip_prefix(b"\"").map_or_else(|| value.to_vec(), unescaped)
+}
+
+/// Up to an unescaped quote, quoted pairs resolved.
+fn unescaped(inner: &[u8]) -> Vec<u8> {
     let (mut out, mut escaped) = (Vec::with_capacity(inner.len()), false);
     for &octet in inner {
         match octet {
@@ -231,15 +237,20 @@ fn mailbox(piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         out.extend_from_slice(piece);
         return Ok(());
     }
-    let at = piece.iter().rposition(|&o| o == b'<');
-    let (phrase, address) = piece.split_at(at.unwrap_or(0));
-    if !address.is_ascii() {
-        return Err(Error::Unreadable("an address in a message inside is not ASCII"));
+    let unreadable = || Error::Unreadable("an address in a message inside is not ASCII");
+    if let Some(at) = piece.iter().rposition(|&o| o == b'<').filter(|&at| piece[at..].is_ascii()) {
+        out.push(b' ');
+        words(&unquoted(piece[..at].trim_ascii()), out);
+        out.push(b' ');
+        out.extend_from_slice(&piece[at..]);
+        return Ok(());
     }
-    out.push(b' ');
-    words(&unquoted(phrase.trim_ascii()), out);
-    out.push(b' ');
-    out.extend_from_slice(address);
+    // quirk_name_in_comment (`alice@example.org (Alice)`, old Unix mailers).
+    let at = piece.iter().position(|&o| o == b'(').filter(|&at| piece[..at].is_ascii()).ok_or_else(unreadable)?;
+    let comment = piece[at + 1..].trim_ascii().strip_suffix(b")").ok_or_else(unreadable)?;
+    out.extend_from_slice(&piece[..=at]);
+    words(&unescaped(comment), out);
+    out.push(b')');
     Ok(())
 }
 
@@ -303,6 +314,7 @@ mod tests {
             check(raw, raw);
         }
         check("Subject: bare\n fold\n", "Subject: bare\r\n fold\r\n");
+        check("Content-Type: 8bit\x0c \r\n", "Content-Type: 8bit\x0c\r\n");
         check("Content-Type: text/plain; \r\n \r\n\tcharset=x  \r\n", "Content-Type: text/plain;\r\n\tcharset=x\r\n");
     }
 
@@ -325,9 +337,11 @@ mod tests {
         check("Subject: a ü ö b\r\n", "Subject: a =?utf-8?B?w7wgw7Y=?= b\r\n");
         check("Subject:ü\r\n", "Subject: =?utf-8?B?w7w=?=\r\n");
         check("From: \"Ü, x\" <a@b>, c <d@e>\r\n", "From: =?utf-8?B?w5wsIHg=?= <a@b>, c <d@e>\r\n");
+        check("To: a@b (Jörg)\r\n", "To: a@b (=?utf-8?B?SsO2cmc=?=)\r\n");
         assert_eq!(written(b"Subject: \xe4\r\n").expect("latin"), "Subject: =?unknown-8bit?B?5A==?=\r\n");
         assert!(written("To: <ü@b>\r\n".as_bytes()).is_err());
         assert!(written("To: ü@b\r\n".as_bytes()).is_err());
+        assert!(written("To: ü <a@ü>\r\n".as_bytes()).is_err());
         let long = written(format!("Subject: {}\r\n", "ü".repeat(100)).as_bytes()).expect("words");
         assert!(long.lines().all(|line| line.len() <= 84), "{long}");
     }

@@ -1,8 +1,6 @@
 //! What in a body would not survive the way to a verifier (RFC 2045 section 2, RFC 3156 section 3, RFC 8551 section 3.1).
 //! Never changes the body.
 
-use super::encoding::{self, Breaks};
-
 /// Octets in a line, its CRLF not counted (RFC 5321 section 4.5.3.1.6).
 pub const LINE_MAX: usize = 998;
 
@@ -26,7 +24,7 @@ pub struct Hazards {
 impl Hazards {
     /// Reads a body once.
     pub fn of(body: &[u8]) -> Hazards {
-        let mut found = Hazards::default();
+        let mut found = Hazards { eight_bit: !body.is_ascii(), nul: body.contains(&0), ..Hazards::default() };
         for line in body.split_inclusive(|&o| o == b'\n') {
             found.line(line);
         }
@@ -40,8 +38,6 @@ impl Hazards {
             }),
             None => line,
         };
-        self.eight_bit |= !text.is_ascii();
-        self.nul |= text.contains(&0);
         self.bare_cr |= text.contains(&b'\r');
         self.long_line |= text.len() > LINE_MAX;
         self.fragile |= matches!(text.last(), Some(b' ' | b'\t')) || text == b"." || text.starts_with(b"From ");
@@ -53,57 +49,6 @@ impl Hazards {
     /// Whether it should be encoded before it is signed.
     pub fn any(&self) -> bool {
         self.breaks_mail() || self.fragile
-    }
-}
-
-/// Appends lines with every line end as CRLF.
-pub fn canonical(lines: &[u8], out: &mut Vec<u8>) {
-    for line in lines.split_inclusive(|&o| o == b'\n') {
-        match line.strip_suffix(b"\n") {
-            Some(text) if !text.ends_with(b"\r") => {
-                out.extend_from_slice(text);
-                out.extend_from_slice(b"\r\n");
-            }
-            _ => out.extend_from_slice(line),
-        }
-    }
-}
-
-/// How the octets of a leaf are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writing {
-    /// As they stand, line ends as CRLF.
-    Kept,
-    /// As they stand, to the octet.
-    Exact,
-    /// Encoded as quoted-printable.
-    Quoted(Breaks),
-    /// Decoded from quoted-printable and encoded again.
-    QuotedAgain,
-    /// Encoded as base64. `Breaks::Text` makes bare LF a CRLF first.
-    Base64(Breaks),
-    /// Base64 with its lines made anew.
-    Base64Again,
-}
-
-impl Writing {
-    /// Appends `body` so written.
-    pub fn write(self, body: &[u8], out: &mut Vec<u8>) {
-        match self {
-            Writing::Kept => canonical(body, out),
-            Writing::Exact => out.extend_from_slice(body),
-            Writing::Quoted(breaks) => encoding::quoted_printable(body, breaks, out),
-            Writing::QuotedAgain => {
-                encoding::quoted_printable(&encoding::from_quoted_printable(body), Breaks::Exact, out);
-            }
-            Writing::Base64(Breaks::Exact) => encoding::base64(body, out),
-            Writing::Base64(Breaks::Text) => {
-                let mut lines = Vec::with_capacity(body.len());
-                canonical(body, &mut lines);
-                encoding::base64(&lines, out);
-            }
-            Writing::Base64Again => encoding::rewrapped_base64(body, out),
-        }
     }
 }
 
@@ -134,12 +79,5 @@ mod tests {
             check(line, fragile);
         }
         assert!(fragile.any() && !fragile.breaks_mail());
-    }
-
-    #[test]
-    fn line_ends_become_crlf() {
-        let mut out = Vec::new();
-        canonical(b"a\nb\r\n\nc\r", &mut out);
-        assert_eq!(out, b"a\r\nb\r\n\r\nc\r");
     }
 }

@@ -12,6 +12,8 @@ mod hazards;
 mod openpgp;
 mod safe;
 mod smime;
+mod writing;
+
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,8 @@
 use super::Error;
 use super::encoding::Breaks;
 use super::fields;
-use super::hazards::{Hazards, Writing, canonical};
+use super::hazards::Hazards;
+use super::writing::{Writing, canonical};
 use crate::mail::header;
 use crate::mail::header::Field;
 use crate::mail::structure::{Content, Part, Span};
@@ -244,7 +245,7 @@ fn kept(hazards: Hazards) -> Plan {
 
 fn leaf(part: &Part, hazards: Hazards) -> Plan {
     let is_binary = part.transfer_encoding == "binary";
-    let is_safe = !hazards.any() && !(is_binary && hazards.bare_lf);
+    let is_safe = !(hazards.any() || is_binary && hazards.bare_lf);
     match part.transfer_encoding.as_str() {
         "quoted-printable" | "base64" if is_safe => kept(hazards),
         "quoted-printable" => Plan { writing: Writing::QuotedAgain, label: None },
