@@ -158,8 +158,7 @@ fn word(lexer: &mut Lexer, gap: Gap) -> Word {
         let content: Vec<u8> = content.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
         return text(unquoted(&content));
     }
-    // An encoded word is one word even where its sender left commas or brackets in it.
-    if let Some(length) = encoded_word::length(lexer.rest()) {
+    if let Some(length) = encoded_word_bytes(lexer.rest()) {
         return text(lexer.take(length).to_vec());
     }
     // A domain literal holds colons.
@@ -172,6 +171,12 @@ fn word(lexer: &mut Lexer, gap: Gap) -> Word {
     let first = lexer.take(1);
     let rest = lexer.take_while(|b| !is_space(b) && !b"(),:;<>@\"".contains(&b));
     text([first, rest].concat())
+}
+
+/// An encoded word is one word even where its sender left commas or brackets in it; but not quotes or parentheses, which begin
+/// something that may end behind it.
+fn encoded_word_bytes(octets: &[u8]) -> Option<usize> {
+    encoded_word::length(octets).filter(|&length| !octets[..length].iter().any(|b| b"\"()".contains(b)))
 }
 
 /// `"<" [route] addr-spec ">"`, the closing bracket not insisted on; a route (section 4.4) is dropped.
@@ -264,6 +269,8 @@ mod tests {
             ("a@x (A \\) (B))", "[A ) (B)|a|x]"),
             ("A (c) <a@x>", "[A|a|x]"),
             ("=?utf-8?q?Doe,_J?= =?utf-8?q?b?= <a@x>", "[=?utf-8?q?Doe,_J?= =?utf-8?q?b?=|a|x]"),
+            ("=?u?q?\"B,?= A\" <a@x>", "[=?u?q?B,?= A|a|x]"),
+            ("=?u?q?(?=, b)?= <a@x>", "[=?u?q? ?=|a|x]"),
             ("G: a@x, B <b@y>;, c@z", "{G[a|x][B|b|y]}[c|z]"),
             ("G:;", "{G}"),
             ("undisclosed recipients: ;", "{undisclosed recipients}"),

@@ -8,6 +8,7 @@ use super::header::unfold;
 use super::lexer::End;
 use super::lexer::Lexer;
 use super::lexer::is_space;
+use super::lexer::trimmed;
 use super::lines::lines;
 
 /// What the From field says.
@@ -32,7 +33,8 @@ pub enum Author {
 /// addr-spec = a mailbox of `Address::parse`; no white space, comments or routes within
 /// ```
 ///
-/// Comments must not hold `<`, `>` or `@`, which sloppier readers take for an address.
+/// Comments must not hold `<`, `>` or `@`, which sloppier readers take for an address; an encoded word must end where it
+/// began (in one atom, string or comment, never in the address), because some readers look for its end across all of them.
 pub fn author(header: &[u8]) -> Author {
     let mut found = named(header, "From");
     let (first, second) = (found.next(), found.next());
@@ -121,10 +123,12 @@ fn addr_spec_alone(mut lexer: Lexer) -> Option<(Address, Lexer)> {
 fn phrase(lexer: &mut Lexer) -> Option<()> {
     while lexer.peek() != Some(b'<') {
         match lexer.quoted() {
-            Some((_, End::Missing)) => return None,
-            Some((_, End::Closed)) => {}
-            None if lexer.take_while(is_phrase_octet).is_empty() => return None,
-            None => {}
+            Some((text, End::Closed)) if ends_its_words(text) => {}
+            Some(_) => return None,
+            None => {
+                let atom = lexer.take_while(is_phrase_octet);
+                (!atom.is_empty() && ends_its_words(atom)).then_some(())?;
+            }
         }
         space_and_plain_comments(lexer)?;
     }
@@ -145,7 +149,14 @@ fn angle_addr(lexer: &mut Lexer) -> Option<Address> {
 }
 
 fn parse(octets: &[u8]) -> Option<Address> {
-    Address::parse(std::str::from_utf8(octets).ok()?).ok()
+    let text = std::str::from_utf8(octets).ok()?;
+    let has_word_marks = text.contains("=?") || text.contains("?=");
+    Address::parse(text).ok().filter(|_| !has_word_marks)
+}
+
+/// Whether an encoded word that begins in `text` ends with it.
+fn ends_its_words(text: &[u8]) -> bool {
+    !text.windows(2).any(|two| two == b"=?") || trimmed(text).ends_with(b"?=")
 }
 
 fn space_and_plain_comments(lexer: &mut Lexer) -> Option<()> {
@@ -153,9 +164,8 @@ fn space_and_plain_comments(lexer: &mut Lexer) -> Option<()> {
         lexer.space();
         match lexer.comment() {
             None => return Some(()),
-            Some((_, End::Missing)) => return None,
-            Some((text, End::Closed)) if text.iter().any(|b| b"<>@".contains(b)) => return None,
-            Some((_, End::Closed)) => {}
+            Some((text, End::Closed)) if !text.iter().any(|b| b"<>@".contains(b)) && ends_its_words(text) => {}
+            Some(_) => return None,
         }
     }
 }
@@ -190,7 +200,10 @@ mod tests {
             "Grüße <a@x>",
             "A\r\n B <a@x>",
             "\r\n A <a@x>",
+            "\"=?utf-8?q?A?=\" <a@x>",
+            "=?utf-8?q?A?=\r\n =?utf-8?q?B?= <a@x>",
             "a@x (A)",
+            "a@x (=?utf-8?q?A?= )",
             "(c) a@x (Smith, John (jr))",
             "(c) A (d) <a@x> (e)",
             "\"\" <a@x>",
@@ -255,6 +268,12 @@ mod tests {
             "\"A\" \"B <a@x>",
             "=?utf-8?q?a=40x?=",
             "=?utf-8?q?A_=3Ca=40x=3E?=",
+            "=?utf-8?q?<b=40y?=a@x>",
+            "=?utf-8?q?a=40y <?=a@x>",
+            "=?utf-8?q?b <a@x> (?=)",
+            "\"=?utf-8?q?b\" <a@x> (?=)",
+            "(=?utf-8?q?b) <a@x> (?=)",
+            "=?utf-8?q?a?=@x",
             "A\\ <a@x>",
             "[A] <a@x>",
             "a@x\u{200b}",

@@ -70,7 +70,7 @@ impl<'a> Word<'a> {
         let rest = octets.strip_prefix(b"=?")?;
         let charset_bytes = rest.iter().take(CHARSET_BYTES_MAX + 1).position(|&b| b == b'?')?;
         let charset = rest[..charset_bytes].split(|&b| b == b'*').next()?;
-        let is_named = !charset.is_empty() && charset.iter().all(|&b| b.is_ascii_graphic() && b != b'=');
+        let is_named = !charset.is_empty() && charset.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:+".contains(b));
         let (&encoding, rest) = rest[charset_bytes + 1..].split_first()?;
         let text = rest.strip_prefix(b"?").filter(|_| is_named)?;
         let (octets_decoded, text_bytes) = match encoding {
@@ -218,6 +218,7 @@ mod tests {
             ("=?utf-8?x?a?=", "=?utf-8?x?a?="),
             ("=??q?a?=", "=??q?a?="),
             ("=?u f?q?a?=", "=?u f?q?a?="),
+            ("=?\"u?q?a?=", "=?\"u?q?a?="),
             ("=?utf-8?b?a!?=", "=?utf-8?b?a!?="),
             ("=?utf-8?q?a=?utf-8?q?b?=", "=?utf-8?q?ab"),
             ("=?=?=?=", "=?=?=?="),

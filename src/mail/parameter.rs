@@ -41,6 +41,12 @@ pub fn structured(value: &[u8]) -> (String, Vec<Parameter>) {
 pub(super) fn read(value: &[u8]) -> Structured {
     let mut lexer = Lexer::new(value);
     let mut found = Structured { token: token(&mut lexer), parameters: Vec::new() };
+    // quirk_no_first_semicolon: `multipart/mixed` and a boundary on the next line.
+    let mut ahead = lexer;
+    if let Some(first) = parameter(&mut ahead) {
+        found.parameters.push(first);
+        lexer = ahead;
+    }
     while next_parameter(&mut lexer) && found.parameters.len() < PARAMETERS_MAX {
         found.parameters.extend(parameter(&mut lexer));
     }
@@ -235,6 +241,8 @@ mod tests {
         check("a/b; name=My File.pdf; x=", "a/b", &[("name", "My File.pdf"), ("x", "")]);
         check("a/b; name=\"a\r\n b", "a/b", &[("name", "a b")]);
         check("a/b; ;; x; =y; z=\"1\" junk; z=2", "a/b", &[("z", "1")]);
+        check("a/b\r\n\tc=d; e=f", "a/b", &[("c", "d"), ("e", "f")]);
+        check("a/b c d=e; f=g", "a/b", &[("f", "g")]);
         check("a/b (; c=d); e=f", "a/b", &[("e", "f")]);
     }
 

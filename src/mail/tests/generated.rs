@@ -158,6 +158,8 @@ proptest! {
 
     #[test]
     fn a_quoted_name_never_changes_the_author(name in "\\PC{0,30}", local in "[a-z]{1,8}", domain in "[a-z]{1,8}\\.example") {
+        // Something that looks like the start of an encoded word is refused unless it ends in the name.
+        prop_assume!(!name.contains("=?"));
         let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
         let address = Address::parse(&format!("{local}@{domain}")).expect("an address");
         let header = format!("From: \"{quoted}\" <{address}>\r\n");
