@@ -187,7 +187,8 @@ mod tests {
         let content = Content::Message(inner, Box::default());
         let forwarded = Part { content, ..leaf("message", "rfc822") };
         let content = Content::Multipart(vec![leaf("text", "plain"), forwarded]);
-        let mixed = Part { content, parameters: vec![("boundary".to_owned(), "b".to_owned())], ..leaf("multipart", "mixed") };
+        let mixed =
+            Part { content, parameters: vec![("boundary".to_owned(), "b".to_owned())], ..leaf("multipart", "mixed") };
         let nil = ["NIL"; 10].join(" ");
         let expected = format!(
             "((\"text\" \"plain\" NIL NIL NIL \"7bit\" 42 3)(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 42 ({nil}) \

@@ -317,7 +317,10 @@ mod tests {
         check("a AUTHENTICATE plain", Command::Authenticate("PLAIN".to_owned(), None));
         check("a AUTHENTICATE PLAIN =", Command::Authenticate("PLAIN".to_owned(), Some(b"=".to_vec())));
         check("a LIST \"\" %/*", Command::List(Listing::List, Vec::new(), b"%/*".to_vec()));
-        check("a STATUS x (MESSAGES unseen)", Command::Status(b"x".to_vec(), vec![StatusItem::Messages, StatusItem::Unseen]));
+        check(
+            "a STATUS x (MESSAGES unseen)",
+            Command::Status(b"x".to_vec(), vec![StatusItem::Messages, StatusItem::Unseen]),
+        );
         check("a ID NIL", Command::Id);
         check("a ID (\"name\" \"x\" \"version\" NIL)", Command::Id);
         check("a ID ()", Command::Id);
@@ -342,8 +345,26 @@ mod tests {
     #[test]
     fn what_is_no_command_is_refused() {
         for bad in [
-            "", "a", "a ", "NOOP", "+ NOOP", "a NOOP x", "a X", "a UID", "a UID NOOP 1", "a SELECT", "a LOGIN x", "a  NOOP",
-            "a STATUS x ()", "a LIST x", "a FETCH 1", "a ID", "a ID (x y)", "a CLOSE x", "a SEARCH", "a SEARCH CHARSET UTF-8",
+            "",
+            "a",
+            "a ",
+            "NOOP",
+            "+ NOOP",
+            "a NOOP x",
+            "a X",
+            "a UID",
+            "a UID NOOP 1",
+            "a SELECT",
+            "a LOGIN x",
+            "a  NOOP",
+            "a STATUS x ()",
+            "a LIST x",
+            "a FETCH 1",
+            "a ID",
+            "a ID (x y)",
+            "a CLOSE x",
+            "a SEARCH",
+            "a SEARCH CHARSET UTF-8",
         ] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -246,7 +246,8 @@ mod tests {
         check(b"{3}\r\na\"b c", Some((b"a\"b", b" c")));
         check(b"{3+}\r\na\r\n", Some((b"a\r\n", b"")));
         check(b"{0}\n", Some((b"", b"")));
-        for bad in [&b""[..], b"(", b"\"a", b"\"a\\\"", b"\"a\nb\"", b"{3}\r\nab", b"{3}ab", b"{-1}\r\n", b"{1}\r\n\0", b"%"]
+        for bad in
+            [&b""[..], b"(", b"\"a", b"\"a\\\"", b"\"a\nb\"", b"{3}\r\nab", b"{3}ab", b"{-1}\r\n", b"{1}\r\n\0", b"%"]
         {
             check(bad, None);
         }

@@ -240,10 +240,10 @@ mod tests {
         check("KEYWORD $x", Key::Nothing);
         check("SINCE 1-Feb-2026", Key::Accepted(When::Since, day));
         check("SENTON \"01-FEB-2026\"", Key::Sent(When::On, day));
-        check("FROM \"a b\" NOT CC x", Key::And(vec![
-            envelope(EnvelopeField::From, "a b"),
-            Key::Not(Box::new(envelope(EnvelopeField::Cc, "x"))),
-        ]));
+        check(
+            "FROM \"a b\" NOT CC x",
+            Key::And(vec![envelope(EnvelopeField::From, "a b"), Key::Not(Box::new(envelope(EnvelopeField::Cc, "x")))]),
+        );
         check("HEADER Message-ID <a@b>", Key::Header("message-id".to_owned(), "<a@b>".to_owned()));
         check("OR SEEN (NEW OLD)", Key::Or(Box::new(Key::All), Box::new(Key::And(vec![Key::Nothing, Key::All]))));
         check("((TEXT {3+}\r\na\"b))", Key::Text("a\"b".to_owned()));
@@ -253,8 +253,24 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused() {
         for bad in [
-            "", " ", "ALL  SEEN", "()", "(ALL", "NOT", "OR ALL", "FROM", "SINCE 31-Feb-2026", "SINCE 1-Feb-26", "ON 1-x-2026",
-            "BEFORE 1-Feb-2026-", "LARGER x", "UID", "UID x", "X", "HEADER a", "SINCE +1-Feb-2026",
+            "",
+            " ",
+            "ALL  SEEN",
+            "()",
+            "(ALL",
+            "NOT",
+            "OR ALL",
+            "FROM",
+            "SINCE 31-Feb-2026",
+            "SINCE 1-Feb-26",
+            "ON 1-x-2026",
+            "BEFORE 1-Feb-2026-",
+            "LARGER x",
+            "UID",
+            "UID x",
+            "X",
+            "HEADER a",
+            "SINCE +1-Feb-2026",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }

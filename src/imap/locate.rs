@@ -3,7 +3,7 @@
 
 use super::section::Section;
 use super::section::Selection;
-use super::section::Text;
+use super::section::Wanted;
 use crate::mail::header;
 use crate::mail::structure::Content;
 use crate::mail::structure::Part;
@@ -24,7 +24,7 @@ pub(super) enum Found {
 /// What `section` means in `message`.
 pub(super) fn locate(section: &Section, root: &Part, message: &[u8]) -> Found {
     let whole = match (&section.text, section.part.as_slice()) {
-        (Text::Whole, []) => Found::Octets(0..message.len()),
+        (Wanted::Whole, []) => Found::Octets(0..message.len()),
         (text, part) => match entity(root, part, text) {
             Some((entity, text)) => octets(entity, text, message),
             None => Found::Nothing,
@@ -37,14 +37,14 @@ pub(super) fn locate(section: &Section, root: &Part, message: &[u8]) -> Found {
 }
 
 /// The entity whose own header and body answer, and what is asked of it.
-fn entity<'a, 't>(root: &'a Part, numbers: &[u32], text: &'t Text) -> Option<(&'a Part, &'t Text)> {
+fn entity<'a, 't>(root: &'a Part, numbers: &[u32], text: &'t Wanted) -> Option<(&'a Part, &'t Wanted)> {
     let Some((first, rest)) = numbers.split_first() else { return Some((root, text)) };
     let mut part = of_message(root, *first)?;
     for number in rest {
         part = of_part(part, *number)?;
     }
     match (text, &part.content) {
-        (Text::Whole | Text::Mime, _) => Some((part, text)),
+        (Wanted::Whole | Wanted::Mime, _) => Some((part, text)),
         (_, Content::Message(inner, _)) => Some((inner, text)),
         // RFC 3501: HEADER and TEXT of a part need a message/rfc822.
         _ => None,
@@ -71,11 +71,11 @@ fn nth(parts: &[Part], number: u32) -> Option<&Part> {
     parts.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
-fn octets(entity: &Part, text: &Text, message: &[u8]) -> Found {
+fn octets(entity: &Part, text: &Wanted, message: &[u8]) -> Found {
     match text {
-        Text::Whole | Text::Text => Found::Octets(range(entity.body, message.len())),
-        Text::Header | Text::Mime => Found::Octets(header_range(entity, message.len())),
-        Text::Fields(selection, names) => {
+        Wanted::Whole | Wanted::Text => Found::Octets(range(entity.body, message.len())),
+        Wanted::Header | Wanted::Mime => Found::Octets(header_range(entity, message.len())),
+        Wanted::Fields(selection, names) => {
             let header = &message[range(entity.header, message.len())];
             Found::Built(fields(header, *selection, names))
         }
@@ -172,7 +172,9 @@ mod tests {
         check("BODY[3.TEXT]", Some("four"));
         check("BODY[3.1]", Some("four"));
         check("BODY[3.1.MIME]", Some("Subject: last\r\n\r\n"));
-        for nothing in ["[4]", "[1.1]", "[1.TEXT]", "[1.HEADER]", "[2.3]", "[2.1.1]", "[3.2]", "[3.1.HEADER]", "[4294967295]"] {
+        for nothing in
+            ["[4]", "[1.1]", "[1.TEXT]", "[1.HEADER]", "[2.3]", "[2.1.1]", "[3.2]", "[3.1.HEADER]", "[4294967295]"]
+        {
             check(&format!("BODY{nothing}"), None);
         }
     }
@@ -206,7 +208,8 @@ mod tests {
     #[test]
     fn a_message_that_is_a_message_is_its_own_first_part() {
         let message = "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nin";
-        let check = |text: &str, expected: Option<&str>| assert_eq!(found(text, message).as_deref(), expected, "{text}");
+        let check =
+            |text: &str, expected: Option<&str>| assert_eq!(found(text, message).as_deref(), expected, "{text}");
         check("BODY[1]", Some("A: b\r\n\r\nin"));
         check("BODY[1.HEADER]", Some("A: b\r\n\r\n"));
         check("BODY[1.1]", Some("in"));

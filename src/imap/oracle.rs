@@ -15,7 +15,7 @@ use super::section;
 use super::section::Item;
 use super::section::Section;
 use super::section::Selection;
-use super::section::Text;
+use super::section::Wanted;
 use super::sequence::Bound;
 use super::sequence::Numbers;
 use super::sequence::SequenceSet;
@@ -24,7 +24,9 @@ use imap_codec::decode::Decoder;
 use imap_codec::encode::Encoder;
 use imap_codec::imap_types::command::CommandBody;
 use imap_codec::imap_types::core::AString;
-use imap_codec::imap_types::fetch::{Macro, MacroOrMessageDataItemNames, MessageDataItemName, Part, Section as TheirSection};
+use imap_codec::imap_types::fetch::{
+    Macro, MacroOrMessageDataItemNames, MessageDataItemName, Part, Section as TheirSection,
+};
 use imap_codec::imap_types::flag::StoreResponse;
 use imap_codec::imap_types::mailbox::{ListMailbox, Mailbox};
 use imap_codec::imap_types::search::SearchKey;
@@ -71,22 +73,22 @@ fn part(theirs: Option<&Part>) -> Vec<u32> {
 fn section(theirs: Option<&TheirSection<'_>>, partial: Option<(u64, u64)>) -> Section {
     let fields = |names: &[AString<'_>]| names.iter().map(octets).collect::<Vec<_>>();
     let (part, text) = match theirs {
-        None => (Vec::new(), Text::Whole),
-        Some(TheirSection::Part(p)) => (part(Some(p)), Text::Whole),
-        Some(TheirSection::Header(p)) => (part(p.as_ref()), Text::Header),
+        None => (Vec::new(), Wanted::Whole),
+        Some(TheirSection::Part(p)) => (part(Some(p)), Wanted::Whole),
+        Some(TheirSection::Header(p)) => (part(p.as_ref()), Wanted::Header),
         Some(TheirSection::HeaderFields(p, names)) => {
-            (part(p.as_ref()), Text::Fields(Selection::Only, fields(names.as_ref())))
+            (part(p.as_ref()), Wanted::Fields(Selection::Only, fields(names.as_ref())))
         }
         Some(TheirSection::HeaderFieldsNot(p, names)) => {
-            (part(p.as_ref()), Text::Fields(Selection::Not, fields(names.as_ref())))
+            (part(p.as_ref()), Wanted::Fields(Selection::Not, fields(names.as_ref())))
         }
-        Some(TheirSection::Text(p)) => (part(p.as_ref()), Text::Text),
-        Some(TheirSection::Mime(p)) => (part(Some(p)), Text::Mime),
+        Some(TheirSection::Text(p)) => (part(p.as_ref()), Wanted::Text),
+        Some(TheirSection::Mime(p)) => (part(Some(p)), Wanted::Mime),
     };
     Section { name: Vec::new(), part, text, partial }
 }
 
-fn elder(text: Text) -> Item {
+fn elder(text: Wanted) -> Item {
     Item::Section(Box::new(Section { name: Vec::new(), part: Vec::new(), text, partial: None }))
 }
 
@@ -99,9 +101,9 @@ fn item(theirs: &MessageDataItemName<'_>) -> Item {
         MessageDataItemName::InternalDate => Item::InternalDate,
         MessageDataItemName::Rfc822Size => Item::Size,
         MessageDataItemName::Uid => Item::Uid,
-        MessageDataItemName::Rfc822 => elder(Text::Whole),
-        MessageDataItemName::Rfc822Header => elder(Text::Header),
-        MessageDataItemName::Rfc822Text => elder(Text::Text),
+        MessageDataItemName::Rfc822 => elder(Wanted::Whole),
+        MessageDataItemName::Rfc822Header => elder(Wanted::Header),
+        MessageDataItemName::Rfc822Text => elder(Wanted::Text),
         MessageDataItemName::BodyExt { section: theirs, partial, .. } => {
             let partial = partial.map(|(first, count)| (u64::from(first), u64::from(count.get())));
             Item::Section(Box::new(section(theirs.as_ref(), partial)))
@@ -185,7 +187,6 @@ fn key(theirs: &SearchKey<'_>) -> Key {
         SearchKey::Smaller(n) => Key::Smaller(u64::from(*n)),
         SearchKey::Not(inner) => Key::Not(Box::new(key(inner))),
         SearchKey::Or(a, b) => Key::Or(Box::new(key(a)), Box::new(key(b))),
-        other => panic!("not generated: {other:?}"),
     }
 }
 
@@ -260,7 +261,7 @@ fn check(text: &str) {
     let line = format!("a1 {text}\r\n");
     let codec = CommandCodec::default();
     let Ok((b"", theirs)) = codec.decode(line.as_bytes()) else { panic!("the oracle cannot read {line:?}") };
-    let ours = parse(line.trim_end_matches("\r\n").as_bytes());
+    let ours = parse(line.strip_suffix("\r\n").expect("a line").as_bytes());
     assert!(ours.is_ok(), "{line:?}: {ours:?}");
     let written = codec.encode(&theirs).dump();
     // Writing puts sets in order, so it is the second reading that must agree.
@@ -289,26 +290,39 @@ fn astring() -> impl Strategy<Value = String> {
 fn sequence_set() -> impl Strategy<Value = String> {
     let number = prop_oneof![3 => (1u32..30).prop_map(|n| n.to_string()), 1 => Just("*".to_owned()),
         1 => Just((u32::MAX - 1).to_string())]; // the oracle takes u32::MAX for `*`
-    let range = (number.clone(), prop::option::of(number)).prop_map(|(a, b)| b.map_or(a.clone(), |b| format!("{a}:{b}")));
+    let range =
+        (number.clone(), prop::option::of(number)).prop_map(|(a, b)| b.map_or(a.clone(), |b| format!("{a}:{b}")));
     prop::collection::vec(range, 1..4).prop_map(|ranges| ranges.join(","))
 }
 
 fn fetch_item() -> impl Strategy<Value = String> {
-    let part = prop::collection::vec(1u32..4, 0..4).prop_map(|p| p.iter().map(u32::to_string).collect::<Vec<_>>().join("."));
+    let part =
+        prop::collection::vec(1u32..4, 0..4).prop_map(|p| p.iter().map(u32::to_string).collect::<Vec<_>>().join("."));
     let names = prop::collection::vec(astring(), 1..3).prop_map(|names| format!("({})", names.join(" ")));
     let text = prop_oneof![
         Just(String::new()),
         one_of(&["HEADER", "text", "MIME"]),
         (one_of(&["HEADER.FIELDS", "Header.Fields.Not"]), names).prop_map(|(word, names)| format!("{word} {names}")),
     ];
-    let partial = prop::option::of((0u32..99, 1u32..99)).prop_map(|p| p.map_or(String::new(), |(a, b)| format!("<{a}.{b}>")));
-    let section = (one_of(&["BODY", "BODY.PEEK", "body"]), part, text, partial).prop_map(|(word, part, text, partial)| {
-        let text = if part.is_empty() && text == "MIME" { "HEADER".to_owned() } else { text };
-        let dot = if part.is_empty() || text.is_empty() { "" } else { "." };
-        format!("{word}[{part}{dot}{text}]{partial}")
-    });
+    let partial =
+        prop::option::of((0u32..99, 1u32..99)).prop_map(|p| p.map_or(String::new(), |(a, b)| format!("<{a}.{b}>")));
+    let section =
+        (one_of(&["BODY", "BODY.PEEK", "body"]), part, text, partial).prop_map(|(word, part, text, partial)| {
+            let text = if part.is_empty() && text == "MIME" { "HEADER".to_owned() } else { text };
+            let dot = if part.is_empty() || text.is_empty() { "" } else { "." };
+            format!("{word}[{part}{dot}{text}]{partial}")
+        });
     let plain = one_of(&[
-        "BODY", "BODYSTRUCTURE", "ENVELOPE", "FLAGS", "INTERNALDATE", "RFC822", "RFC822.HEADER", "RFC822.SIZE", "RFC822.TEXT", "uid",
+        "BODY",
+        "BODYSTRUCTURE",
+        "ENVELOPE",
+        "FLAGS",
+        "INTERNALDATE",
+        "RFC822",
+        "RFC822.HEADER",
+        "RFC822.SIZE",
+        "RFC822.TEXT",
+        "uid",
     ]);
     prop_oneof![plain, section]
 }
@@ -316,10 +330,24 @@ fn fetch_item() -> impl Strategy<Value = String> {
 fn search_key() -> impl Strategy<Value = String> {
     let date = (1u8..29, one_of(&["Jan", "feb", "DEC"]), 1970u32..2100).prop_map(|(d, m, y)| format!("{d}-{m}-{y}"));
     let leaf = prop_oneof![
-        one_of(&["ALL", "ANSWERED", "DELETED", "DRAFT", "FLAGGED", "NEW", "old", "RECENT", "SEEN", "UNANSWERED", "UNDELETED"]),
+        one_of(&[
+            "ALL",
+            "ANSWERED",
+            "DELETED",
+            "DRAFT",
+            "FLAGGED",
+            "NEW",
+            "old",
+            "RECENT",
+            "SEEN",
+            "UNANSWERED",
+            "UNDELETED"
+        ]),
         one_of(&["UNDRAFT", "UNFLAGGED", "UNSEEN", "KEYWORD x", "UNKEYWORD y"]),
-        (one_of(&["BEFORE", "ON", "SINCE", "SENTBEFORE", "SENTON", "SENTSINCE"]), date).prop_map(|(k, d)| format!("{k} {d}")),
-        (one_of(&["BCC", "BODY", "cc", "FROM", "SUBJECT", "TEXT", "TO"]), astring()).prop_map(|(k, t)| format!("{k} {t}")),
+        (one_of(&["BEFORE", "ON", "SINCE", "SENTBEFORE", "SENTON", "SENTSINCE"]), date)
+            .prop_map(|(k, d)| format!("{k} {d}")),
+        (one_of(&["BCC", "BODY", "cc", "FROM", "SUBJECT", "TEXT", "TO"]), astring())
+            .prop_map(|(k, t)| format!("{k} {t}")),
         (astring(), astring()).prop_map(|(name, text)| format!("HEADER {name} {text}")),
         (one_of(&["LARGER", "SMALLER"]), any::<u32>()).prop_map(|(k, n)| format!("{k} {n}")),
         sequence_set(),
@@ -342,7 +370,8 @@ fn any_command() -> impl Strategy<Value = String> {
     let items = prop::collection::vec(fetch_item(), 1..4).prop_map(|items| format!("({})", items.join(" ")));
     let fetch = prop_oneof![one_of(&["ALL", "FAST", "full"]), fetch_item(), items];
     let flags = one_of(&["()", "(\\Seen)", "(\\Deleted x $y)", "\\Flagged", "a b"]);
-    let store = (one_of(&["", "+", "-"]), one_of(&["FLAGS", "flags.silent"]), flags).prop_map(|(a, b, c)| format!("{a}{b} {c}"));
+    let store = (one_of(&["", "+", "-"]), one_of(&["FLAGS", "flags.silent"]), flags)
+        .prop_map(|(a, b, c)| format!("{a}{b} {c}"));
     let status = prop::collection::vec(one_of(&["MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "unseen"]), 1..4);
     let pattern = prop_oneof![astring(), one_of(&["*", "%", "a/%", "*x*]"])];
     prop_oneof![

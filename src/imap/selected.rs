@@ -82,6 +82,11 @@ impl Selected {
         self.opened.as_ref().and_then(|opened| opened.octets.as_deref()).unwrap_or_default()
     }
 
+    /// The client waits: nothing is kept open for it meanwhile.
+    pub(super) fn rest(&mut self) {
+        self.opened = None;
+    }
+
     fn note_gone(&mut self, uid: u32) {
         if self.opened.is_none() && !self.gone.contains(&uid) {
             self.gone.push(uid);
@@ -89,7 +94,12 @@ impl Selected {
     }
 
     /// Tells the client what has come, and, when allowed, what has gone.
-    pub(super) fn refresh(&mut self, view: &dyn View, expunges: Expunges, out: &mut Vec<u8>) -> Result<(), Unavailable> {
+    pub(super) fn refresh(
+        &mut self,
+        view: &dyn View,
+        expunges: Expunges,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unavailable> {
         let from = self.uids.last().map_or(1, |uid| uid.saturating_add(1));
         let mut new = view.uids(&self.name, from)?;
         new.retain(|uid| *uid >= from);

@@ -135,7 +135,8 @@ mod tests {
     #[test]
     fn sets_choose_in_order_and_once() {
         let uids = [3, 4, 9, 20];
-        let check = |text: &str, numbers, expected: &[usize]| assert_eq!(chosen(text, numbers, &uids), expected, "{text}");
+        let check =
+            |text: &str, numbers, expected: &[usize]| assert_eq!(chosen(text, numbers, &uids), expected, "{text}");
         check("1", Numbers::Sequence, &[0]);
         check("4:2", Numbers::Sequence, &[1, 2, 3]);
         check("*", Numbers::Sequence, &[3]);

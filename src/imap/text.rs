@@ -82,7 +82,8 @@ fn leaf_text(message: &[u8], part: &Part) -> String {
 
 /// What is UTF-8 is UTF-8, whatever it says; then the charset; then what can be saved.
 fn charset_text(octets: &[u8], charset: &str) -> String {
-    let is_seven_bit_code = charset.to_ascii_lowercase().starts_with("iso-2022") || charset.eq_ignore_ascii_case("utf-7");
+    let is_seven_bit_code =
+        charset.to_ascii_lowercase().starts_with("iso-2022") || charset.eq_ignore_ascii_case("utf-7");
     match (std::str::from_utf8(octets), charset_decoder(charset.as_bytes())) {
         (Ok(text), _) if !is_seven_bit_code => text.to_owned(),
         (_, Some(decode)) => decode(octets),
