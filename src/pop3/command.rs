@@ -95,7 +95,10 @@ mod tests {
 
     #[test]
     fn what_is_no_command_is_refused() {
-        for bad in ["", " ", "X", "USER", "USER ", "PASS", "RETR", "RETR x", "RETR -1", "RETR 1 2", "TOP 1", "STAT 1", "APOP a b"] {
+        for bad in [
+            "", " ", "X", "USER", "USER ", "PASS", "RETR", "RETR x", "RETR -1", "RETR 1 2", "TOP 1", "STAT 1",
+            "APOP a b",
+        ] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(parse(b"USER \xff").is_err());
