@@ -5,4 +5,8 @@
 //! A crash prints the seed and the input in hexadecimal; the input then becomes a named test.
 
 mod driver;
+mod imap;
 mod mail;
+mod pop3;
+#[path = "../view/mod.rs"]
+mod view;

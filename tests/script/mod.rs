@@ -52,7 +52,12 @@ impl Conversation {
             if let Some(expected) = line.strip_prefix("S: ").or((line == "S:").then_some("")) {
                 let expected = octets(expected);
                 let found = said.get(..expected.len()).unwrap_or(&said);
-                assert_eq!(found.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{place}: {}", said.escape_ascii());
+                assert_eq!(
+                    found.escape_ascii().to_string(),
+                    expected.escape_ascii().to_string(),
+                    "{place}: {}",
+                    said.escape_ascii()
+                );
                 all.extend(said.drain(..expected.len()));
                 continue;
             }
