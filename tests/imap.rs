@@ -11,7 +11,7 @@ mod view;
 use imap_codec::ResponseCodec;
 use imap_codec::decode::Decoder;
 use script::{Conversation, Wire};
-use sealpost::imap::{Event, Refusal, Session, Settings, TlsState};
+use sealpost::imap::{Event, OUTPUT_BYTES_FULL, Refusal, Session, Settings, TlsState};
 use view::{Archive, NOVEMBER, PLAIN};
 
 struct Imap {
@@ -86,4 +86,112 @@ fn conversations() {
         let said = conversation.hold::<Imap>();
         decode_all(&conversation.name, &said);
     }
+}
+
+/// A session over `archive`, logged in, its mailbox selected.
+fn opened(archive: &Archive) -> Session {
+    let mut session = Session::new(Settings { hostname: "gw.example.org".to_owned(), tls: TlsState::Active });
+    let mut out = Vec::new();
+    let step = session.step(b"a LOGIN alice secret\r\n", &mut out);
+    assert!(matches!(step.event, Event::Authenticate(_)));
+    session.authenticated(archive.session(), &mut out);
+    let select = format!("b SELECT {NOVEMBER}\r\n");
+    assert_eq!(session.step(select.as_bytes(), &mut out).event, Event::Read);
+    assert!(out.ends_with(b"b OK [READ-ONLY] SELECT completed\r\n"), "{}", out.escape_ascii());
+    session
+}
+
+/// Everything a command gets, and the most that waited to be written at once.
+fn asked(session: &mut Session, command: &str) -> (Vec<u8>, usize) {
+    let (mut all, mut most) = (Vec::new(), 0);
+    let mut input = command.as_bytes();
+    loop {
+        let mut out = Vec::new();
+        let step = session.step(input, &mut out);
+        input = &input[step.consumed..];
+        most = most.max(out.len());
+        all.extend(out);
+        if step.event == Event::Read {
+            return (all, most);
+        }
+        assert_eq!(step.event, Event::Again);
+    }
+}
+
+#[test]
+fn large_answers_never_wait_in_memory() {
+    let large = [&b"Subject: large\r\n\r\n"[..], &b"0123456789abcdef\r\n".repeat(200_000)].concat();
+    let archive = Archive::of([large.clone(), b"Subject: small\r\n\r\n".to_vec()]);
+    let mut session = opened(&archive);
+    let (said, most) = asked(&mut session, "c FETCH 1:2 (BODY.PEEK[] BODY.PEEK[TEXT])\r\n");
+    assert!(most <= OUTPUT_BYTES_FULL + 64 * 1024, "{most} octets waited");
+    let literal = format!("* 1 FETCH (BODY[] {{{}}}\r\n", large.len());
+    assert!(said.starts_with(literal.as_bytes()));
+    assert_eq!(said[literal.len()..][..large.len()], large);
+    assert!(
+        said.ends_with(
+            b"* 2 FETCH (BODY[] {18}\r\nSubject: small\r\n\r\n BODY[TEXT] \"\")\r\nc OK FETCH completed\r\n"
+        )
+    );
+}
+
+#[test]
+fn a_hundred_thousand_messages_are_answered_in_steps() {
+    const COUNT: u32 = 100_000;
+    let archive = Archive { mailboxes: vec![NOVEMBER], ..Archive::default() };
+    for uid in 1..=COUNT {
+        archive.add(NOVEMBER, uid * 2, b"");
+    }
+    let mut session = opened(&archive);
+    let (said, most) = asked(&mut session, "c UID FETCH 1:* FLAGS\r\n");
+    assert!(most <= OUTPUT_BYTES_FULL + 1024, "{most} octets waited");
+    assert_eq!(said.split(|b| *b == b'\n').count(), 100_002);
+    assert!(said.ends_with(b"* 100000 FETCH (UID 200000 FLAGS (\\Seen))\r\nc OK FETCH completed\r\n"));
+    let (said, _) = asked(&mut session, "d UID SEARCH NOT 2:*\r\n");
+    assert_eq!(said, b"* SEARCH 2\r\nd OK SEARCH completed\r\n");
+    let (said, _) = asked(&mut session, "e UID SEARCH 100000:* 1:99999 UNSEEN\r\n");
+    assert_eq!(said, b"* SEARCH\r\ne OK SEARCH completed\r\n");
+}
+
+#[test]
+fn what_was_said_before_the_handshake_is_lost() {
+    let mut session = Session::new(Settings { hostname: "gw.example.org".to_owned(), tls: TlsState::Offered });
+    let mut out = Vec::new();
+    let input = b"a STARTTLS\r\nb NOOP\r\nc LOGIN mallory x\r\nd NO";
+    let step = session.step(input, &mut out);
+    assert_eq!((step.consumed, step.event), (input.len(), Event::StartTls));
+    session.tls_started();
+    assert_eq!(session.step(b"OP\r\n", &mut out).event, Event::Read);
+    assert_eq!(out.escape_ascii().to_string(), "a OK Begin TLS now\\r\\nOP BAD Syntax: a space is missing\\r\\n");
+}
+
+#[test]
+fn too_many_bad_commands_end_the_session() {
+    let mut session = Session::new(Settings { hostname: "gw.example.org".to_owned(), tls: TlsState::Active });
+    let mut out = Vec::new();
+    assert_eq!(session.step(&b"a X\r\n".repeat(19), &mut out).event, Event::Read);
+    assert_eq!(session.step(b"a NOOP\r\n", &mut out).event, Event::Read);
+    assert_eq!(session.step(&b"a X\r\n".repeat(30), &mut out).event, Event::Close);
+    assert!(out.ends_with(b"* BYE Too many invalid commands\r\n"));
+    let rest = session.step(b"a NOOP\r\n", &mut out);
+    assert_eq!(rest.event, Event::Close);
+}
+
+#[test]
+fn a_login_that_comes_too_late_opens_nothing() {
+    let mut session = Session::new(Settings { hostname: "gw.example.org".to_owned(), tls: TlsState::Active });
+    let mut out = Vec::new();
+    assert!(matches!(session.step(b"a LOGIN alice secret\r\n", &mut out).event, Event::Authenticate(_)));
+    assert_eq!(session.bye("Shutting down", &mut out), Event::Close);
+    session.authenticated(Archive::fixture().session(), &mut out);
+    session.refused(Refusal::Credentials, &mut out);
+    assert_eq!(session.step(b"b NOOP\r\n", &mut out).event, Event::Close);
+    assert_eq!(out.escape_ascii().to_string(), "* BYE Shutting down\\r\\n");
+}
+
+#[test]
+fn sessions_move_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<Session>();
+    is_send::<sealpost::pop3::Session>();
 }

@@ -4,7 +4,7 @@ mod script;
 mod view;
 
 use script::{Conversation, Wire};
-use sealpost::pop3::{Event, Refusal, Session, Settings, TlsState};
+use sealpost::pop3::{Event, MESSAGES_MAX, OUTPUT_BYTES_FULL, Refusal, Session, Settings, TlsState};
 use view::{Archive, NOVEMBER, PLAIN};
 
 struct Pop3 {
@@ -58,4 +58,38 @@ fn conversations() {
     for conversation in Conversation::all("pop3") {
         conversation.hold::<Pop3>();
     }
+}
+
+#[test]
+fn the_maildrop_is_bounded_and_read_in_steps() {
+    let archive = Archive { mailboxes: vec!["Archive/2026/2026-10", NOVEMBER, "Holds/x"], ..Archive::default() };
+    let count = u32::try_from(MESSAGES_MAX).expect("few");
+    for uid in 1..=count + 10 {
+        archive.add(if uid <= 20 { "Archive/2026/2026-10" } else { NOVEMBER }, uid, b"");
+    }
+    archive.add("Holds/x", 1, b"shown twice");
+    let mut session = Session::new(Settings { hostname: "gw.example.org".to_owned(), tls: TlsState::Active });
+    let mut all = Vec::new();
+    let mut input = &b"USER alice\r\nPASS x\r\nLIST\r\nUIDL 1\r\n"[..];
+    let mut most = 0;
+    loop {
+        let mut out = Vec::new();
+        let step = session.step(input, &mut out);
+        input = &input[step.consumed..];
+        match step.event {
+            Event::Authenticate(_) => session.authenticated(archive.session(), &mut out),
+            Event::Again => {}
+            other => {
+                assert_eq!(other, Event::Read);
+                all.extend(out);
+                break;
+            }
+        }
+        most = most.max(out.len());
+        all.extend(out);
+    }
+    assert!(most <= OUTPUT_BYTES_FULL + 64, "{most} octets waited");
+    let text = String::from_utf8(all).expect("ASCII");
+    assert!(text.contains("+OK 50000 messages (0 octets)\r\n"), "{}", &text[..200]);
+    assert!(text.contains("\r\n50000 0\r\n.\r\n+OK 1 0b0b0b0b"), "the oldest ten are left out");
 }

@@ -176,6 +176,9 @@ impl Session {
         }
         out.extend_from_slice(b"+ idling\r\n");
         self.phase = Phase::Idle(tag);
+        if let Some(selected) = &mut self.selected {
+            selected.rest();
+        }
         self.tick(out);
     }
 

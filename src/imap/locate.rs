@@ -3,7 +3,7 @@
 
 use super::section::Section;
 use super::section::Selection;
-use super::section::Text;
+use super::section::Wanted;
 use crate::mail::header;
 use crate::mail::structure::Content;
 use crate::mail::structure::Part;
@@ -24,7 +24,7 @@ pub(super) enum Found {
 /// What `section` means in `message`.
 pub(super) fn locate(section: &Section, root: &Part, message: &[u8]) -> Found {
     let whole = match (&section.text, section.part.as_slice()) {
-        (Text::Whole, []) => Found::Octets(0..message.len()),
+        (Wanted::Whole, []) => Found::Octets(0..message.len()),
         (text, part) => match entity(root, part, text) {
             Some((entity, text)) => octets(entity, text, message),
             None => Found::Nothing,
@@ -37,14 +37,14 @@ pub(super) fn locate(section: &Section, root: &Part, message: &[u8]) -> Found {
 }
 
 /// The entity whose own header and body answer, and what is asked of it.
-fn entity<'a, 't>(root: &'a Part, numbers: &[u32], text: &'t Text) -> Option<(&'a Part, &'t Text)> {
+fn entity<'a, 't>(root: &'a Part, numbers: &[u32], text: &'t Wanted) -> Option<(&'a Part, &'t Wanted)> {
     let Some((first, rest)) = numbers.split_first() else { return Some((root, text)) };
     let mut part = of_message(root, *first)?;
     for number in rest {
         part = of_part(part, *number)?;
     }
     match (text, &part.content) {
-        (Text::Whole | Text::Mime, _) => Some((part, text)),
+        (Wanted::Whole | Wanted::Mime, _) => Some((part, text)),
         (_, Content::Message(inner, _)) => Some((inner, text)),
         // RFC 3501: HEADER and TEXT of a part need a message/rfc822.
         _ => None,
@@ -71,11 +71,11 @@ fn nth(parts: &[Part], number: u32) -> Option<&Part> {
     parts.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
-fn octets(entity: &Part, text: &Text, message: &[u8]) -> Found {
+fn octets(entity: &Part, text: &Wanted, message: &[u8]) -> Found {
     match text {
-        Text::Whole | Text::Text => Found::Octets(range(entity.body, message.len())),
-        Text::Header | Text::Mime => Found::Octets(header_range(entity, message.len())),
-        Text::Fields(selection, names) => {
+        Wanted::Whole | Wanted::Text => Found::Octets(range(entity.body, message.len())),
+        Wanted::Header | Wanted::Mime => Found::Octets(header_range(entity, message.len())),
+        Wanted::Fields(selection, names) => {
             let header = &message[range(entity.header, message.len())];
             Found::Built(fields(header, *selection, names))
         }

@@ -1,8 +1,8 @@
 //! IMAP4rev1 (RFC 3501), read-only: a session core over bytes and a [`crate::catalog::View`]. Has no way to write.
 //!
 //! The driver feeds [`Session::step`] what it read, writes what came out, and does what the [`Event`] says. A command passes
-//! [`frame`] (octets to one command, literals in place), [`command`] with [`section`] and [`key`] over [`cursor`] (the
-//! grammar), and [`execute`]; FETCH, STORE and SEARCH become [`work`], done in steps so that neither output nor time piles up.
+//! `frame` (octets to one command, literals in place), `command` with `section` and `key` over `cursor` (the
+//! grammar), and `execute`; FETCH, STORE and SEARCH become `work`, done in steps so that neither output nor time piles up.
 //!
 //! What clients need of a read-only archive: every mailbox opens `[READ-ONLY]`; every message is `\Seen` and nothing else;
 //! STORE, EXPUNGE and SUBSCRIBE are answered OK without effect; COPY, MOVE, CREATE, DELETE, RENAME and APPEND `NO [NOPERM]`,

@@ -37,14 +37,14 @@ pub(super) struct Section {
     /// Section part numbers, none of them 0.
     pub part: Vec<u32>,
     /// Which octets of the part.
-    pub text: Text,
+    pub text: Wanted,
     /// `<first.count>`
     pub partial: Option<(u64, u64)>,
 }
 
 /// `section-msgtext / "MIME"`, or the whole content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Text {
+pub(super) enum Wanted {
     /// Nothing named: the message, or the content of the part.
     Whole,
     /// HEADER with the empty line.
@@ -108,15 +108,15 @@ fn item_or_macro(cursor: &mut Cursor<'_>) -> Parsed<Vec<Item>> {
         "BODYSTRUCTURE" => Item::BodyStructure,
         "BODY" if cursor.peek() != Some(b'[') => Item::Body,
         "BODY" | "BODY.PEEK" => section(cursor)?,
-        "RFC822" => elder("RFC822", Text::Whole),
-        "RFC822.HEADER" => elder("RFC822.HEADER", Text::Header),
-        "RFC822.TEXT" => elder("RFC822.TEXT", Text::Text),
+        "RFC822" => elder("RFC822", Wanted::Whole),
+        "RFC822.HEADER" => elder("RFC822.HEADER", Wanted::Header),
+        "RFC822.TEXT" => elder("RFC822.TEXT", Wanted::Text),
         _ => return Err(Malformed("unknown FETCH item")),
     };
     Ok(vec![item])
 }
 
-fn elder(name: &str, text: Text) -> Item {
+fn elder(name: &str, text: Wanted) -> Item {
     Item::Section(Box::new(Section { name: name.as_bytes().to_vec(), part: Vec::new(), text, partial: None }))
 }
 
@@ -149,16 +149,16 @@ fn part(cursor: &mut Cursor<'_>) -> Parsed<Vec<u32>> {
     Ok(part)
 }
 
-fn text(cursor: &mut Cursor<'_>, part: &[u32]) -> Parsed<Text> {
+fn text(cursor: &mut Cursor<'_>, part: &[u32]) -> Parsed<Wanted> {
     if cursor.peek() == Some(b']') {
-        return Ok(Text::Whole);
+        return Ok(Wanted::Whole);
     }
     match cursor.keyword()?.as_str() {
-        "HEADER" => Ok(Text::Header),
-        "HEADER.FIELDS" => Ok(Text::Fields(Selection::Only, fields(cursor)?)),
-        "HEADER.FIELDS.NOT" => Ok(Text::Fields(Selection::Not, fields(cursor)?)),
-        "TEXT" => Ok(Text::Text),
-        "MIME" if !part.is_empty() => Ok(Text::Mime),
+        "HEADER" => Ok(Wanted::Header),
+        "HEADER.FIELDS" => Ok(Wanted::Fields(Selection::Only, fields(cursor)?)),
+        "HEADER.FIELDS.NOT" => Ok(Wanted::Fields(Selection::Not, fields(cursor)?)),
+        "TEXT" => Ok(Wanted::Text),
+        "MIME" if !part.is_empty() => Ok(Wanted::Mime),
         _ => Err(Malformed("unknown section")),
     }
 }
@@ -177,12 +177,12 @@ fn partial(cursor: &mut Cursor<'_>) -> Parsed<(u64, u64)> {
     if count == 0 { Err(Malformed("a partial range is empty")) } else { Ok((first, count)) }
 }
 
-fn name(part: &[u32], text: &Text, partial: Option<(u64, u64)>) -> Vec<u8> {
+fn name(part: &[u32], text: &Wanted, partial: Option<(u64, u64)>) -> Vec<u8> {
     let mut name = b"BODY[".to_vec();
     let mut words: Vec<String> = part.iter().map(u32::to_string).collect();
     words.extend(keyword(text).map(str::to_owned));
     name.extend_from_slice(words.join(".").as_bytes());
-    if let Text::Fields(_, fields) = text {
+    if let Wanted::Fields(_, fields) = text {
         for (at, field) in fields.iter().enumerate() {
             name.extend_from_slice(if at == 0 { b" (" } else { b" " });
             reply::astring(&mut name, field);
@@ -196,14 +196,14 @@ fn name(part: &[u32], text: &Text, partial: Option<(u64, u64)>) -> Vec<u8> {
     name
 }
 
-fn keyword(text: &Text) -> Option<&'static str> {
+fn keyword(text: &Wanted) -> Option<&'static str> {
     match text {
-        Text::Whole => None,
-        Text::Header => Some("HEADER"),
-        Text::Fields(Selection::Only, _) => Some("HEADER.FIELDS"),
-        Text::Fields(Selection::Not, _) => Some("HEADER.FIELDS.NOT"),
-        Text::Text => Some("TEXT"),
-        Text::Mime => Some("MIME"),
+        Wanted::Whole => None,
+        Wanted::Header => Some("HEADER"),
+        Wanted::Fields(Selection::Only, _) => Some("HEADER.FIELDS"),
+        Wanted::Fields(Selection::Not, _) => Some("HEADER.FIELDS.NOT"),
+        Wanted::Text => Some("TEXT"),
+        Wanted::Mime => Some("MIME"),
     }
 }
 

@@ -82,6 +82,11 @@ impl Selected {
         self.opened.as_ref().and_then(|opened| opened.octets.as_deref()).unwrap_or_default()
     }
 
+    /// The client waits: nothing is kept open for it meanwhile.
+    pub(super) fn rest(&mut self) {
+        self.opened = None;
+    }
+
     fn note_gone(&mut self, uid: u32) {
         if self.opened.is_none() && !self.gone.contains(&uid) {
             self.gone.push(uid);

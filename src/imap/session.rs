@@ -331,27 +331,33 @@ impl Session {
 
     /// The login was right: `view` shows what the account may see.
     pub fn authenticated(&mut self, view: Box<dyn View>, out: &mut Vec<u8>) {
-        if let Phase::Authenticating(tag) = std::mem::replace(&mut self.phase, Phase::Command) {
-            self.view = Some(view);
-            self.refused_logins = 0;
-            reply::tagged(out, &tag, &format!("OK [{}] Logged in", self.capabilities()));
-        }
+        let Some(tag) = self.end_authenticating() else { return };
+        self.view = Some(view);
+        self.refused_logins = 0;
+        reply::tagged(out, &tag, &format!("OK [{}] Logged in", self.capabilities()));
     }
 
     /// The login was not right, or there is nothing to see now. Too many end the session: the next step says so.
     pub fn refused(&mut self, refusal: Refusal, out: &mut Vec<u8>) {
-        if let Phase::Authenticating(tag) = std::mem::replace(&mut self.phase, Phase::Command) {
-            reply::tagged(
-                out,
-                &tag,
-                match refusal {
-                    Refusal::Credentials => reply::NO_CREDENTIALS,
-                    Refusal::Unavailable => reply::NO_UNAVAILABLE,
-                },
-            );
-            self.refused_logins += 1;
-            if self.refused_logins >= REFUSED_LOGINS_MAX {
-                self.bye("Too many refused logins", out);
+        let Some(tag) = self.end_authenticating() else { return };
+        let text = match refusal {
+            Refusal::Credentials => reply::NO_CREDENTIALS,
+            Refusal::Unavailable => reply::NO_UNAVAILABLE,
+        };
+        reply::tagged(out, &tag, text);
+        self.refused_logins += 1;
+        if self.refused_logins >= REFUSED_LOGINS_MAX {
+            self.bye("Too many refused logins", out);
+        }
+    }
+
+    /// The tag of the login that was being checked, unless the session has ended meanwhile.
+    fn end_authenticating(&mut self) -> Option<String> {
+        match std::mem::replace(&mut self.phase, Phase::Command) {
+            Phase::Authenticating(tag) => Some(tag),
+            other => {
+                self.phase = other;
+                None
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The maildrop of a POP3 session: which messages have which number, as they stood at login. Hides, never deletes.
 
+use super::sending::Progress;
 use crate::catalog::Unavailable;
 use crate::catalog::View;
 use crate::mail::MailId;
@@ -51,16 +52,16 @@ impl Maildrop {
         Ok(Maildrop { mailboxes, entries: Vec::with_capacity(found.len()), unread: found })
     }
 
-    /// Reads facts of some more messages; true when all are known. What is gone by now has no number.
-    pub(super) fn load(&mut self, view: &dyn View) -> Result<bool, Unavailable> {
+    /// Reads facts of some more messages. What is gone by now has no number.
+    pub(super) fn load(&mut self, view: &dyn View) -> Result<Progress, Unavailable> {
         for _ in 0..STEP_MESSAGES {
-            let Some((uid, mailbox)) = self.unread.pop() else { return Ok(true) };
+            let Some((uid, mailbox)) = self.unread.pop() else { return Ok(Progress::Done) };
             if let Some(message) = view.message(&self.mailboxes[mailbox], uid)? {
                 let (id, size) = (message.id, message.size);
                 self.entries.push(Entry { id, size, mailbox, uid, visibility: Visibility::Shown });
             }
         }
-        Ok(self.unread.is_empty())
+        Ok(if self.unread.is_empty() { Progress::Done } else { Progress::Again })
     }
 
     /// Message `number`, unless hidden.

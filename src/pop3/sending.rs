@@ -1,8 +1,9 @@
 //! Multi-line answers (RFC 1939 section 3), written piece by piece: a message with dots stuffed, or a listing.
 
+use super::maildrop::Entry;
 use super::maildrop::Maildrop;
+use super::reply;
 use super::session::OUTPUT_BYTES_FULL;
-use std::fmt::Write;
 
 /// A multi-line answer under way.
 pub(super) enum Sending {
@@ -24,12 +25,11 @@ pub(super) struct Listing {
 }
 
 /// The line for one message, without its line break.
-pub(super) fn line(column: Column, number: usize, maildrop: &Maildrop) -> Option<String> {
-    let entry = maildrop.shown(number)?;
-    Some(match column {
+pub(super) fn line(column: Column, number: usize, entry: &Entry) -> String {
+    match column {
         Column::Size => format!("{number} {}", entry.size),
         Column::Id => format!("{number} {}", entry.id),
-    })
+    }
 }
 
 /// Whether an answer is complete.
@@ -59,23 +59,15 @@ impl Sending {
 
 impl Listing {
     fn run(&mut self, maildrop: &Maildrop, out: &mut Vec<u8>) -> Progress {
-        let mut text = String::new();
-        let mut progress = Progress::Again;
-        while out.len() + text.len() < OUTPUT_BYTES_FULL {
+        while out.len() < OUTPUT_BYTES_FULL {
             let Some((number, entry)) = maildrop.next_shown(self.next) else {
-                text.push_str(".\r\n");
-                progress = Progress::Done;
-                break;
+                out.extend_from_slice(b".\r\n");
+                return Progress::Done;
             };
             self.next = number + 1;
-            // Writing to a String cannot fail.
-            let _ = match self.column {
-                Column::Size => write!(text, "{number} {}\r\n", entry.size),
-                Column::Id => write!(text, "{number} {}\r\n", entry.id),
-            };
+            reply::line(out, &line(self.column, number, entry));
         }
-        out.extend_from_slice(text.as_bytes());
-        progress
+        Progress::Again
     }
 }
 

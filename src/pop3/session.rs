@@ -4,12 +4,9 @@
 use super::command;
 use super::command::COMMAND_BYTES_MAX;
 use super::command::Command;
-use super::maildrop::Maildrop;
-use super::sending;
-use super::sending::Column;
+use super::reply;
 use super::sending::Progress;
-use super::sending::Sending;
-use crate::catalog::Unavailable;
+use super::transaction::Transaction;
 use crate::catalog::View;
 use zeroize::Zeroize;
 use zeroize::Zeroizing;
@@ -20,15 +17,6 @@ pub const OUTPUT_BYTES_FULL: usize = 256 * 1024;
 const BAD_COMMANDS_MAX: u32 = 20;
 /// Refused logins before the connection ends.
 const REFUSED_LOGINS_MAX: u32 = 5;
-
-// Answers in one table; codes of RFC 2449 and 3206. Public text names no file, rule or mechanism.
-const OK: &str = "+OK";
-const ERR_STATE: &str = "-ERR Not now";
-const ERR_PRIVACY: &str = "-ERR Start TLS first";
-const ERR_CREDENTIALS: &str = "-ERR [AUTH] User name or password is wrong";
-const ERR_UNAVAILABLE: &str = "-ERR [SYS/TEMP] The archive is not available now";
-const ERR_NUMBER: &str = "-ERR No such message";
-const ERR_TOO_LONG: &str = "-ERR The line is too long";
 
 /// What a session must know of its surroundings.
 #[derive(Clone, Debug)]
@@ -104,8 +92,8 @@ enum Phase {
     /// The driver checks a login.
     Authenticating,
     /// The maildrop is being read; PASS is answered when it is.
-    Loading(Box<dyn View>),
-    Transaction(Box<dyn View>),
+    Loading(Transaction),
+    Transaction(Transaction),
     Closed,
 }
 
@@ -113,8 +101,6 @@ enum Phase {
 pub struct Session {
     settings: Settings,
     phase: Phase,
-    maildrop: Maildrop,
-    sending: Option<Sending>,
     line: Vec<u8>,
     /// Whether the line outgrew its bound and is only read past.
     line_length: LineLength,
@@ -134,8 +120,6 @@ impl Session {
         Session {
             settings,
             phase: Phase::Authorization(None),
-            maildrop: Maildrop::default(),
-            sending: None,
             line: Vec::new(),
             line_length: LineLength::Fits,
             bad_commands: 0,
@@ -145,7 +129,7 @@ impl Session {
 
     /// Writes the greeting.
     pub fn greeting(&self, out: &mut Vec<u8>) {
-        answer(out, &format!("{OK} {} Sealpost ready", self.settings.hostname));
+        reply::line(out, &format!("+OK {} Sealpost ready", self.settings.hostname));
     }
 
     /// Takes input and appends answers to `out`. Blocks as the view does.
@@ -181,39 +165,34 @@ impl Session {
 
     /// What is to be done before more input is looked at.
     fn advance(&mut self, out: &mut Vec<u8>) -> Option<Event> {
-        match &self.phase {
-            Phase::Closed => return Some(Event::Close),
-            Phase::Authenticating => return Some(Event::Read),
-            Phase::Loading(_) => return self.load(out),
-            Phase::Authorization(_) | Phase::Transaction(_) => {}
-        }
         if out.len() >= OUTPUT_BYTES_FULL {
             return Some(Event::Again);
         }
-        let mut sending = self.sending.take()?;
-        if sending.run(&self.maildrop, out) == Progress::Done {
-            return None;
+        match &mut self.phase {
+            Phase::Closed => Some(Event::Close),
+            Phase::Authenticating => Some(Event::Read),
+            Phase::Loading(_) => self.load(out),
+            Phase::Transaction(transaction) => (transaction.advance(out) == Progress::Again).then_some(Event::Again),
+            Phase::Authorization(_) => None,
         }
-        self.sending = Some(sending);
-        Some(Event::Again)
     }
 
     /// Reads some more of the maildrop, and answers PASS when it is whole.
     fn load(&mut self, out: &mut Vec<u8>) -> Option<Event> {
-        let Phase::Loading(view) = std::mem::replace(&mut self.phase, Phase::Authorization(None)) else { return None };
-        match self.maildrop.load(view.as_ref()) {
-            Ok(true) => {
-                let (count, bytes) = self.maildrop.totals();
-                answer(out, &format!("{OK} {count} messages ({bytes} octets)"));
-                self.phase = Phase::Transaction(view);
-                None
-            }
-            Ok(false) => {
-                self.phase = Phase::Loading(view);
+        let phase = std::mem::replace(&mut self.phase, Phase::Authorization(None));
+        let Phase::Loading(mut transaction) = phase else { return None };
+        match transaction.load() {
+            Ok(None) => {
+                self.phase = Phase::Loading(transaction);
                 Some(Event::Again)
             }
+            Ok(Some(text)) => {
+                reply::line(out, &text);
+                self.phase = Phase::Transaction(transaction);
+                None
+            }
             Err(e) => {
-                answer(out, unavailable(&e));
+                reply::line(out, reply::unavailable(&e));
                 None
             }
         }
@@ -227,7 +206,7 @@ impl Session {
         let length = std::mem::replace(&mut self.line_length, LineLength::Fits);
         let parsed = match length {
             LineLength::Fits if line.len() <= COMMAND_BYTES_MAX => command::parse(&line),
-            _ => Err(ERR_TOO_LONG),
+            _ => Err(reply::ERR_TOO_LONG),
         };
         match parsed {
             Ok(command) => {
@@ -235,7 +214,7 @@ impl Session {
                 self.execute(command, out)
             }
             Err(text) => {
-                answer(out, text);
+                reply::line(out, text);
                 self.bad_commands += 1;
                 (self.bad_commands >= BAD_COMMANDS_MAX).then(|| self.bye("Too many invalid commands", out))
             }
@@ -250,29 +229,24 @@ impl Session {
             }
             (Command::Quit, _) => return Some(self.quit(out)),
             (Command::Stls, Phase::Authorization(_)) => return self.start_tls(out),
-            (Command::User(name), Phase::Authorization(user)) => match self.settings.tls {
-                TlsState::Active => {
-                    *user = Some(name);
-                    Ok("+OK Now the password".to_owned())
-                }
-                _ => Err(ERR_PRIVACY),
-            },
+            (Command::User(_), Phase::Authorization(_)) if self.settings.tls != TlsState::Active => {
+                Err(reply::ERR_PRIVACY)
+            }
+            (Command::User(name), Phase::Authorization(user)) => {
+                *user = Some(name);
+                Ok("+OK Now the password".to_owned())
+            }
             (Command::Pass(password), Phase::Authorization(user)) => match user.take() {
                 Some(user) => {
                     self.phase = Phase::Authenticating;
                     return Some(Event::Authenticate(Login { user, password }));
                 }
-                None => Err(ERR_STATE),
+                None => Err(reply::ERR_STATE),
             },
-            (command, Phase::Transaction(view)) => {
-                transaction(command, view.as_ref(), &mut self.maildrop, &mut self.sending)
-            }
-            _ => Err(ERR_STATE),
+            (command, Phase::Transaction(transaction)) => transaction.execute(&command),
+            _ => Err(reply::ERR_STATE),
         };
-        match result {
-            Ok(text) => answer(out, &text),
-            Err(text) => answer(out, text),
-        }
+        reply::line(out, result.as_deref().unwrap_or_else(|text| text));
         None
     }
 
@@ -291,15 +265,15 @@ impl Session {
 
     fn start_tls(&mut self, out: &mut Vec<u8>) -> Option<Event> {
         if self.settings.tls != TlsState::Offered {
-            answer(out, ERR_STATE);
+            reply::line(out, reply::ERR_STATE);
             return None;
         }
-        answer(out, "+OK Begin TLS now");
+        reply::line(out, "+OK Begin TLS now");
         Some(Event::StartTls)
     }
 
     fn quit(&mut self, out: &mut Vec<u8>) -> Event {
-        answer(out, "+OK Goodbye");
+        reply::line(out, "+OK Goodbye");
         self.phase = Phase::Closed;
         Event::Close
     }
@@ -310,13 +284,10 @@ impl Session {
             return;
         }
         self.refused_logins = 0;
-        match Maildrop::find(view.as_ref()) {
-            Ok(maildrop) => {
-                self.maildrop = maildrop;
-                self.phase = Phase::Loading(view);
-            }
+        match Transaction::new(view) {
+            Ok(transaction) => self.phase = Phase::Loading(transaction),
             Err(e) => {
-                answer(out, unavailable(&e));
+                reply::line(out, reply::unavailable(&e));
                 self.phase = Phase::Authorization(None);
             }
         }
@@ -329,13 +300,11 @@ impl Session {
         }
         self.phase = Phase::Authorization(None);
         self.refused_logins += 1;
-        answer(
-            out,
-            match refusal {
-                Refusal::Credentials => ERR_CREDENTIALS,
-                Refusal::Unavailable => ERR_UNAVAILABLE,
-            },
-        );
+        let text = match refusal {
+            Refusal::Credentials => reply::ERR_CREDENTIALS,
+            Refusal::Unavailable => reply::ERR_UNAVAILABLE,
+        };
+        reply::line(out, text);
         if self.refused_logins >= REFUSED_LOGINS_MAX {
             self.phase = Phase::Closed;
         }
@@ -357,72 +326,15 @@ impl Session {
     /// Ends the session from our side: shutdown, end of an unlock. Then write `out` and close. POP3 has no unasked answers, so
     /// in the middle of one nothing is said.
     pub fn bye(&mut self, text: &str, out: &mut Vec<u8>) -> Event {
-        if self.sending.is_none() && !matches!(self.phase, Phase::Closed) {
-            answer(out, &format!("-ERR [SYS/TEMP] {text}"));
+        let is_midway = match &self.phase {
+            Phase::Closed => true,
+            Phase::Transaction(transaction) => transaction.is_sending(),
+            _ => false,
+        };
+        if !is_midway {
+            reply::line(out, &format!("-ERR [SYS/TEMP] {text}"));
         }
-        self.sending = None;
         self.phase = Phase::Closed;
         Event::Close
     }
-}
-
-/// The commands of the TRANSACTION state (RFC 1939 section 5).
-fn transaction(
-    command: Command,
-    view: &dyn View,
-    maildrop: &mut Maildrop,
-    sending: &mut Option<Sending>,
-) -> Result<String, &'static str> {
-    let listing = |column, number, maildrop: &Maildrop, sending: &mut Option<Sending>| match number {
-        Some(number) => sending::line(column, number, maildrop).map(|line| format!("{OK} {line}")).ok_or(ERR_NUMBER),
-        None => {
-            *sending = Some(Sending::listing(column));
-            Ok(OK.to_owned())
-        }
-    };
-    match command {
-        Command::Stat => {
-            let (count, bytes) = maildrop.totals();
-            Ok(format!("{OK} {count} {bytes}"))
-        }
-        Command::List(number) => listing(Column::Size, number, maildrop, sending),
-        Command::Uidl(number) => listing(Column::Id, number, maildrop, sending),
-        Command::Retr(number) => {
-            let octets = octets(number, view, maildrop)?;
-            let text = format!("{OK} {} octets", octets.len());
-            *sending = Some(Sending::message(octets));
-            Ok(text)
-        }
-        Command::Top(number, lines) => {
-            let octets = octets(number, view, maildrop)?;
-            let (_, body) = crate::mail::header::split(&octets);
-            let body = usize::try_from(body.start).unwrap_or(usize::MAX);
-            *sending = Some(Sending::message(sending::top(octets, body, lines)));
-            Ok(OK.to_owned())
-        }
-        Command::Dele(number) if maildrop.hide(number) => Ok("+OK Hidden for this session".to_owned()),
-        Command::Dele(_) => Err(ERR_NUMBER),
-        Command::Rset => {
-            maildrop.show_all();
-            Ok(OK.to_owned())
-        }
-        Command::Noop => Ok(OK.to_owned()),
-        _ => Err(ERR_STATE),
-    }
-}
-
-fn octets(number: usize, view: &dyn View, maildrop: &Maildrop) -> Result<Vec<u8>, &'static str> {
-    let entry = maildrop.shown(number).ok_or(ERR_NUMBER)?;
-    maildrop.octets(view, entry).map_err(|e| unavailable(&e))?.ok_or(ERR_NUMBER)
-}
-
-fn answer(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
-/// What a client is told when the view cannot answer; the cause goes to the log.
-fn unavailable(cause: &Unavailable) -> &'static str {
-    tracing::warn!(%cause, "the archive view did not answer a POP3 session");
-    ERR_UNAVAILABLE
 }

@@ -6,8 +6,12 @@
 
 mod catalog;
 mod driver;
+mod imap;
 mod keyring;
 mod mail;
 mod policy;
+mod pop3;
 mod protect;
 mod smtp;
+#[path = "../view/mod.rs"]
+mod view;

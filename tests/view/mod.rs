@@ -7,20 +7,16 @@ use sealpost::catalog::{Mailbox, Message, Unavailable, View};
 use sealpost::clock::Timestamp;
 use sealpost::mail::MailId;
 use sealpost::mail::summary::summarize;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// One stored message.
-#[derive(Clone)]
-pub struct Stored {
-    pub mailbox: &'static str,
-    pub uid: u32,
-    pub octets: Vec<u8>,
-}
+/// Octets by mailbox and UID.
+pub type Stored = BTreeMap<(String, u32), Vec<u8>>;
 
 /// What all sessions see; tests add and remove under them.
 #[derive(Clone, Default)]
 pub struct Archive {
-    pub stored: Arc<Mutex<Vec<Stored>>>,
+    pub stored: Arc<Mutex<Stored>>,
     pub locked: Arc<Mutex<bool>>,
     pub mailboxes: Vec<&'static str>,
 }
@@ -54,10 +50,10 @@ impl Archive {
         archive
     }
     pub fn add(&self, mailbox: &'static str, uid: u32, octets: &[u8]) {
-        self.stored.lock().expect("no panic").push(Stored { mailbox, uid, octets: octets.to_vec() });
+        self.stored.lock().expect("no panic").insert((mailbox.to_owned(), uid), octets.to_vec());
     }
     pub fn remove(&self, uid: u32) {
-        self.stored.lock().expect("no panic").retain(|stored| stored.uid != uid);
+        self.stored.lock().expect("no panic").retain(|(_, there), _| *there != uid);
     }
     pub fn lock(&self) {
         *self.locked.lock().expect("no panic") = true;
@@ -65,10 +61,9 @@ impl Archive {
     pub fn session(&self) -> Box<dyn View> {
         Box::new(self.clone())
     }
-    fn find(&self, mailbox: &str, uid: u32) -> Result<Option<Stored>, Unavailable> {
+    fn find(&self, mailbox: &str, uid: u32) -> Result<Option<Vec<u8>>, Unavailable> {
         self.check()?;
-        let stored = self.stored.lock().expect("no panic");
-        Ok(stored.iter().find(|stored| stored.mailbox == mailbox && stored.uid == uid).cloned())
+        Ok(self.stored.lock().expect("no panic").get(&(mailbox.to_owned(), uid)).cloned())
     }
     fn check(&self) -> Result<(), Unavailable> {
         if *self.locked.lock().expect("no panic") { Err(Unavailable::Locked) } else { Ok(()) }
@@ -91,21 +86,22 @@ impl View for Archive {
     fn uids(&self, mailbox: &str, from_uid: u32) -> Result<Vec<u32>, Unavailable> {
         self.check()?;
         let stored = self.stored.lock().expect("no panic");
-        Ok(stored.iter().filter(|s| s.mailbox == mailbox && s.uid >= from_uid).map(|s| s.uid).collect())
+        let there = (mailbox.to_owned(), from_uid)..=(mailbox.to_owned(), u32::MAX);
+        Ok(stored.range(there).map(|((_, uid), _)| *uid).collect())
     }
     fn message(&self, mailbox: &str, uid: u32) -> Result<Option<Message>, Unavailable> {
-        let Some(stored) = self.find(mailbox, uid)? else { return Ok(None) };
+        let Some(octets) = self.find(mailbox, uid)? else { return Ok(None) };
         let day = Timestamp::from_date(2026, 11, 1).expect("a day");
         Ok(Some(Message {
             uid,
             id: MailId::from_octets([u8::try_from(uid % 251).expect("small"); 16]),
             accepted_at: day.plus_s(i64::from(uid) * 3600 * 12),
-            size: stored.octets.len() as u64,
+            size: octets.len() as u64,
             sha256: [0; 32],
-            summary: summarize(&stored.octets),
+            summary: summarize(&octets),
         }))
     }
     fn octets(&self, mailbox: &str, uid: u32) -> Result<Option<Vec<u8>>, Unavailable> {
-        Ok(self.find(mailbox, uid)?.map(|stored| stored.octets))
+        self.find(mailbox, uid)
     }
 }
