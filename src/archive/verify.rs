@@ -169,29 +169,45 @@ impl Facts {
     }
 }
 
-/// Verifies the archive in `dir`: level 0, and level 2 where it is unlocked.
+/// Times that a verification starts over because a seal pass changed the log under it.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Verifies the archive in `dir`: level 0, and level 2 where it is unlocked. A gateway may be sealing meanwhile.
 pub fn verify(disk: &dyn Disk, dir: &Path, options: &VerifyOptions<'_>) -> Report {
     let layout = Layout::new(dir);
+    let checkpoint = || files::read(disk, &layout.checkpoint(), NOTE_BYTES_MAX).ok();
     let mut report = Report::default();
-    let Some(Anchors { epoch, verifier, head }) = anchors(disk, &layout, &mut report) else { return report };
+    for _ in 0..ATTEMPTS_MAX {
+        let before = checkpoint();
+        report = verify_once(disk, &layout, options);
+        if report.is_ok() || before == checkpoint() {
+            break;
+        }
+    }
+    report
+}
+
+fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) -> Report {
+    let mut report = Report::default();
+    let Some(Anchors { epoch, verifier, head }) = anchors(disk, layout, &mut report) else { return report };
     let mut facts = Facts::default();
-    let whole = verify_log::verify(disk, &layout, &head, &mut facts, &mut report);
+    let whole = verify_log::verify(disk, layout, &head, &mut facts, &mut report);
     for entry in options.journal.iter().filter(|entry| entry.index >= head.size) {
         facts.take(entry.index, &entry.octets, &mut report);
     }
     facts.seals.sort_by_key(|info| info.seal_index);
     let epoch = check_epoch(epoch, &facts, &mut report);
-    check_keys(disk, &layout, &facts, &mut report);
+    check_keys(disk, layout, &facts, &mut report);
     // With damaged tiles earlier roots cannot be computed; the tiles have their findings.
     let history = if whole { History::Known } else { History::Damaged };
     if history == History::Known {
-        check_history(disk, &layout, &head, &facts, &mut report);
+        check_history(disk, layout, &head, &facts, &mut report);
     }
     if let Some(note) = options.checkpoint {
-        check_outside(disk, &layout, (&verifier, &head), note, history, &mut report);
+        check_outside(disk, layout, (&verifier, &head), note, history, &mut report);
     }
     let Some(epoch) = epoch else { return report };
-    verify_segments::verify(disk, &layout, &epoch, &facts, &mut report);
+    verify_segments::verify(disk, layout, &epoch, &facts, &mut report);
     if let Some(unlocked) = options.unlocked {
         verify_deep::verify(unlocked, &facts, &mut report);
     }
