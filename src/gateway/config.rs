@@ -3,6 +3,7 @@
 mod values;
 
 use crate::mail::Direction;
+use crate::smtp::server::BareLf;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -103,6 +104,8 @@ pub struct Listener {
     /// From addresses that `relay_networks` may have signed.
     #[serde(default)]
     pub sign_for: Vec<AddressPattern>,
+    /// What becomes of lines that end in LF alone; for smtp and lmtp.
+    pub bare_lf: Option<BareLf>,
 }
 
 impl Listener {

@@ -9,7 +9,7 @@ use super::session;
 use super::tls;
 use super::wire::Stream;
 use crate::smtp::Dialect;
-use crate::smtp::server::{BareLf, Settings, StartTls};
+use crate::smtp::server::{Settings, StartTls};
 use rustls::ServerConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
             message_bytes_max: config.limits.message_bytes,
             recipients_max: config.limits.recipients,
             starttls: if listener.tls == ListenerTls::Starttls { StartTls::Offered } else { StartTls::Absent },
-            bare_lf: BareLf::Refuse,
+            bare_lf: listener.bare_lf.unwrap_or_default(),
         };
         doors.push((Door { index, listener: listener.clone(), tls: tls.clone(), smtp: Arc::new(smtp) }, socket));
     }

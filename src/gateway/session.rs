@@ -110,7 +110,11 @@ impl Conversation {
             let step = self.session.step(input, &mut self.out);
             input = &input[step.consumed..];
             match step.event {
-                None => return Ok(Next::Go),
+                None => {
+                    // RSET, EHLO and STARTTLS end a message between its chunks (RFC 3030), too.
+                    self.draft = self.draft.take().filter(|_| !self.session.is_idle());
+                    return Ok(Next::Go);
+                }
                 Some(Event::StartTls) => return Ok(Next::Handshake),
                 Some(Event::Close) => return Ok(Next::Close),
                 Some(event) => self.handle(event).await,

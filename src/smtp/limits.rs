@@ -10,6 +10,9 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 255;
 pub const TEXT_LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Octets from the start of a message to the empty line behind its header, which has to fit in memory to be judged.
 pub const HEADER_BYTES_MAX: u64 = 1024 * 1024;
+/// Octets of a BDAT chunk that are read and dropped when it cannot be taken, as RFC 3030 section 2 asks; one that says it is
+/// longer ends the session.
+pub const CHUNK_DROPPED_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Characters of ENVID's value (RFC 3461 section 4.4).
 pub const ENVID_BYTES_MAX: usize = 100;
 /// Characters of ORCPT's value (RFC 3461 section 4.2).

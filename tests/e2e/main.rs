@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 mod delivery;
 mod demo;
+mod edge;
 mod path;
 mod protection;
 mod readers;

@@ -86,6 +86,25 @@ fn framing(input: &[u8]) {
     }
 }
 
+/// The input is a message, cut into chunks as long as its first octet says: what arrives is what was sent, or nothing when its
+/// line ends are unfit. A pipelined NOOP behind it is the next command.
+fn chunking(input: &[u8]) {
+    let (&size, message) = input.split_first().unwrap_or((&1, input));
+    let message = &message[..message.len().min(4096)];
+    let mut wire = b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n".to_vec();
+    for chunk in message.chunks(usize::from(size).max(1)) {
+        wire.extend_from_slice(format!("BDAT {}\r\n", chunk.len()).as_bytes());
+        wire.extend_from_slice(chunk);
+    }
+    wire.extend_from_slice(b"BDAT 0 LAST\r\nVRFY x\r\n");
+    let is_fit = !String::from_utf8_lossy(message).replace("\r\n", "").contains(['\r', '\n']);
+    let whole = conversation(&[&wire], Dialect::Smtp, BareLf::Refuse);
+    assert!(whole.0.ends_with(b"252 2.5.0 Cannot verify; send a message and see\r\n"));
+    let taken: Vec<String> = whole.1.iter().filter(|line| line.ends_with(&format!(" {message:?}"))).cloned().collect();
+    assert_eq!((taken.len(), whole.1.len()), (usize::from(is_fit), usize::from(is_fit)));
+    assert_eq!(conversation(&wire.chunks(5).collect::<Vec<_>>(), Dialect::Smtp, BareLf::Refuse), whole);
+}
+
 fn stuffing(input: &[u8]) {
     let input = &input[..input.len().min(4096)];
     let without_line_ends = String::from_utf8_lossy(input).replace("\r\n", "");
@@ -120,7 +139,11 @@ fn conversation(chunks: &[&[u8]], dialect: Dialect, bare_lf: BareLf) -> (Vec<u8>
             let step = session.step(rest, &mut out);
             rest = &rest[step.consumed..];
             match step.event {
-                Some(server::Event::Mail(_) | server::Event::Rcpt(_) | server::Event::Data) => session.accept(&mut out),
+                Some(server::Event::Mail(_) | server::Event::Rcpt(_)) => session.accept(&mut out),
+                Some(server::Event::Data) => {
+                    draft.clear();
+                    session.accept(&mut out);
+                }
                 Some(server::Event::Body(octets)) => draft.extend_from_slice(octets),
                 Some(server::Event::Discard(_)) => draft.clear(),
                 Some(server::Event::End { envelope, protocol }) => {
@@ -350,6 +373,12 @@ fn smtp_stuffing() {
 }
 
 #[test]
+fn smtp_chunking() {
+    let seeds: &[&[u8]] = &[b"\x01a: b\r\n\r\n.\r\nc", b"\x07a\r\n.\r\n..b\r\n", b"\x02\r\n\r\n", b"\xff", b"\x03a\r"];
+    run("smtp_chunking", seeds, LINE_ENDS, chunking);
+}
+
+#[test]
 fn smtp_both() {
     let seeds: &[&[u8]] = &[b"\x01a\r\n.\r\nb", b"\xffa: b\r\n\r\n..\xfc\r\n", b"\x03", b"\x05.\r\n"];
     run("smtp_both", seeds, LINE_ENDS, both_cores);
@@ -361,6 +390,7 @@ fn smtp_server() {
         b"EHLO x\r\nMAIL FROM:<a@b> SIZE=10 BODY=8BITMIME RET=FULL ENVID=a+2Bb\r\nRCPT TO:<c@d> NOTIFY=DELAY,FAILURE ORCPT=rfc822;c@d\r\nDATA\r\nx\r\n..\r\n.\r\nQUIT\r\n",
         b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\nRCPT TO:<@e,@f:\"g h\"@[IPv6:::1]>\r\nDATA\r\n.\r\nRSET\r\nVRFY x\r\n",
         "HELO x\r\nEHLO x\r\nMAIL FROM:<ü@b> SMTPUTF8\r\nRCPT TO:<c@d> ORCPT=utf-8;ü@b\r\nNOOP\r\nDATA\r\n\r\n.\r\n".as_bytes(),
+        b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<c@d>\r\nBDAT 3\r\na\r\nBDAT 4 LAST\r\nb.\r\nBDAT 99999999999999999999\r\nBDAT 9\r\n",
     ];
     let tokens: &[&[u8]] = &[
         b"\r\n",
@@ -372,6 +402,8 @@ fn smtp_server() {
         b"MAIL FROM:<a@b>\r\n",
         b"RCPT TO:<c@d>\r\n",
         b"DATA\r\n",
+        b"BDAT 5\r\n",
+        b"BDAT 0 LAST\r\n",
         b"RSET\r\n",
         b"<",
         b">",

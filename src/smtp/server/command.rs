@@ -18,6 +18,8 @@ pub enum Command<'l> {
     Rcpt(&'l str),
     /// `DATA`.
     Data,
+    /// `BDAT chunk-size [LAST]` (RFC 3030), from behind the word's space.
+    Bdat(&'l str),
     /// `RSET`.
     Rset,
     /// `NOOP [ SP string ]`.
@@ -60,6 +62,7 @@ fn named<'l>(word: &str, argument: &'l str) -> Result<Command<'l>, &'static Repl
         "MAIL" => Ok(Command::Mail(argument)),
         "RCPT" => Ok(Command::Rcpt(argument)),
         "DATA" => alone(Command::Data, argument),
+        "BDAT" => Ok(Command::Bdat(argument)),
         "RSET" => alone(Command::Rset, argument),
         "QUIT" => alone(Command::Quit, argument),
         "STARTTLS" => alone(Command::StartTls, argument),
@@ -67,9 +70,7 @@ fn named<'l>(word: &str, argument: &'l str) -> Result<Command<'l>, &'static Repl
         "HELP" => Ok(Command::Help),
         "VRFY" if argument.is_empty() => Err(&reply::BAD_ARGUMENTS),
         "VRFY" => Ok(Command::Vrfy),
-        "EXPN" | "TURN" | "ETRN" | "ATRN" | "SEND" | "SOML" | "SAML" | "AUTH" | "BDAT" | "BURL" => {
-            Ok(Command::NotImplemented)
-        }
+        "EXPN" | "TURN" | "ETRN" | "ATRN" | "SEND" | "SOML" | "SAML" | "AUTH" | "BURL" => Ok(Command::NotImplemented),
         "GET" | "POST" | "PUT" | "HEAD" | "OPTIONS" | "CONNECT" => Ok(Command::Foreign),
         _ => Err(&reply::UNKNOWN_COMMAND),
     }
@@ -99,7 +100,7 @@ mod tests {
             ("QUIT", Command::Quit),
             ("VRFY ü", Command::Vrfy),
             ("EXPN list", Command::NotImplemented),
-            ("BDAT 3 LAST", Command::NotImplemented),
+            ("BDAT 3 LAST", Command::Bdat("3 LAST")),
             ("HELP MAIL", Command::Help),
             ("STARTTLS", Command::StartTls),
             ("GET / HTTP/1.1", Command::Foreign),

@@ -2,6 +2,7 @@
 
 use super::arguments;
 use super::arguments::Extensions;
+use super::chunking::Chunks;
 use super::command;
 use super::command::Command;
 use super::reply;
@@ -11,7 +12,7 @@ use crate::smtp::Dialect;
 use crate::smtp::limits;
 
 /// What a command leads to: a question or an order for the driver, or an error of the client's.
-type Turn = Result<Option<Event<'static>>, &'static Reply>;
+pub(super) type Turn = Result<Option<Event<'static>>, &'static Reply>;
 
 impl Session {
     /// Runs one command line.
@@ -32,6 +33,7 @@ impl Session {
             (Command::Mail(argument), _) => self.mail(argument, out),
             (Command::Rcpt(argument), _) => self.rcpt(argument, out),
             (Command::Data, _) => self.data(),
+            (Command::Bdat(argument), _) => self.bdat(argument, out),
             (Command::StartTls, _) => self.start_tls(out),
             (Command::Rset, _) => {
                 self.transaction = None;
@@ -52,7 +54,7 @@ impl Session {
     }
 
     /// A reply behind which nothing is read any more.
-    fn last(&mut self, reply: &Reply, out: &mut Vec<u8>) -> Turn {
+    pub(super) fn last(&mut self, reply: &Reply, out: &mut Vec<u8>) -> Turn {
         self.hang_up(reply, out);
         Ok(None)
     }
@@ -78,7 +80,7 @@ impl Session {
         if self.settings.starttls == StartTls::Offered && self.tls.is_none() {
             lines.push("STARTTLS".to_owned());
         }
-        lines.extend(["8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN"].map(str::to_owned));
+        lines.extend(["8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"].map(str::to_owned));
         for line in &lines {
             out.extend_from_slice(format!("250-{line}\r\n").as_bytes());
         }
@@ -100,7 +102,11 @@ impl Session {
 
     fn rcpt(&mut self, argument: &str, out: &mut Vec<u8>) -> Turn {
         let hello = self.hello.as_ref().ok_or(&reply::HELLO_FIRST)?;
-        let envelope = &self.transaction.as_ref().ok_or(&reply::MAIL_FIRST)?.envelope;
+        let transaction = self.transaction.as_ref().ok_or(&reply::MAIL_FIRST)?;
+        if !matches!(transaction.chunks, Chunks::None) {
+            return Err(&reply::CHUNKS_UNDER_WAY);
+        }
+        let envelope = &transaction.envelope;
         let recipient = arguments::rcpt(argument, hello.extensions, envelope.smtputf8)?;
         if envelope.recipients.len() >= self.settings.recipients_max {
             return self.answer(&reply::TOO_MANY_RECIPIENTS, out);
@@ -110,6 +116,16 @@ impl Session {
     }
 
     fn data(&mut self) -> Turn {
+        self.has_recipients()?;
+        if self.transaction.as_ref().is_some_and(|t| !matches!(t.chunks, Chunks::None)) {
+            return Err(&reply::CHUNKS_UNDER_WAY);
+        }
+        self.phase = Phase::Asked(Question::Data);
+        Ok(Some(Event::Data))
+    }
+
+    /// Whether content may come.
+    pub(super) fn has_recipients(&self) -> Result<(), &'static Reply> {
         self.hello.as_ref().ok_or(&reply::HELLO_FIRST)?;
         let transaction = self.transaction.as_ref().ok_or(&reply::MAIL_FIRST)?;
         if transaction.envelope.recipients.is_empty() {
@@ -117,8 +133,7 @@ impl Session {
             let all_refused = transaction.refused_recipients > 0 && self.settings.dialect == Dialect::Smtp;
             return Err(if all_refused { &reply::NO_VALID_RECIPIENTS } else { &reply::RCPT_FIRST });
         }
-        self.phase = Phase::Asked(Question::Data);
-        Ok(Some(Event::Data))
+        Ok(())
     }
 
     fn start_tls(&mut self, out: &mut Vec<u8>) -> Turn {

@@ -5,13 +5,17 @@
 //! content    = [ lines ] "." CRLF
 //! lines      = *( line CRLF )          a line is whatever stands before the next CRLF; one that starts with "." loses it
 //! ```
+//!
+//! The content of BDAT (RFC 3030) is counted, not marked: the same automaton looks at its line ends, and dots are text.
 
 use crate::smtp::limits;
 use crate::smtp::scan;
 use crate::smtp::{CR, LF};
+use serde::Deserialize;
 
 /// What becomes of an LF without CR in front.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum BareLf {
     /// The message is refused; a command line that ends so ends the session.
     #[default]
@@ -60,6 +64,15 @@ enum At {
     Cr,
 }
 
+/// What a dot at the start of a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dots {
+    /// Stuffed, or the end (DATA).
+    Stuffed,
+    /// Text (BDAT).
+    Text,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Header {
     Open,
@@ -69,6 +82,7 @@ enum Header {
 /// The state between two octets of one message.
 #[derive(Debug)]
 pub struct Framing {
+    dots: Dots,
     at: At,
     header: Header,
     line_bytes: usize,
@@ -80,9 +94,20 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// At the start of a message of at most `bytes_max` octets.
+    /// At the start of a message of at most `bytes_max` octets that DATA carries.
     pub fn new(bytes_max: u64, bare_lf: BareLf) -> Framing {
+        Framing::with(Dots::Stuffed, bytes_max, bare_lf)
+    }
+
+    /// The same for one that comes in chunks. Whoever counts their octets says with [`Framing::close`] when the last has come;
+    /// there is no [`Piece::End`].
+    pub fn chunked(bytes_max: u64, bare_lf: BareLf) -> Framing {
+        Framing::with(Dots::Text, bytes_max, bare_lf)
+    }
+
+    fn with(dots: Dots, bytes_max: u64, bare_lf: BareLf) -> Framing {
         Framing {
+            dots,
             at: At::LineStart,
             header: Header::Open,
             line_bytes: 0,
@@ -108,10 +133,19 @@ impl Framing {
         (used, None)
     }
 
+    /// The last chunk has come: why the message is unfit after all. A CR at its end waits for its LF in vain.
+    pub fn close(&mut self) -> Option<Fault> {
+        if self.at != At::Cr || self.fault.is_some() {
+            return None;
+        }
+        self.fault = Some(Fault::BareCr);
+        self.fault
+    }
+
     /// One transition, or one run of content. Consumes an octet or changes state.
     fn advance<'i>(&mut self, input: &'i [u8]) -> (usize, Option<Piece<'i>>) {
         match (self.at, input[0]) {
-            (At::LineStart, b'.') => self.pass(At::Dot),
+            (At::LineStart, b'.') if self.dots == Dots::Stuffed => self.pass(At::Dot),
             (At::Dot, CR) => self.pass(At::DotCr),
             (At::DotCr, LF) => (1, Some(Piece::End)),
             (At::DotCr, _) => {
@@ -155,7 +189,8 @@ impl Framing {
             start = 1;
         }
         loop {
-            if start > 0 && matches!(input.get(start), None | Some(b'.')) {
+            let is_stuffed = self.dots == Dots::Stuffed && input.get(start) == Some(&b'.');
+            if start > 0 && (is_stuffed || start == input.len()) {
                 self.at = At::LineStart;
                 return start;
             }
@@ -297,6 +332,52 @@ mod tests {
         unfit(b"a\r\r\n.\r\n", BareCr, Some(0));
         unfit(b"a\n\r\n.\r\nx", BareLf, Some(1));
         unfit(b"a\r\n.\r.\r\n.\r\n", BareCr, Some(0));
+    }
+
+    /// However a counted message is cut, the same must be seen.
+    fn chunked(bare_lf: BareLf, message: &[u8], expected: Result<&[u8], Fault>) {
+        for cut in 0..=message.len() {
+            let mut framing = Framing::chunked(1 << 30, bare_lf);
+            let (mut content, mut fault) = (Vec::new(), None);
+            for chunk in [&message[..cut], &message[cut..]] {
+                let mut rest = chunk;
+                while !rest.is_empty() {
+                    let (used, piece) = framing.next(rest);
+                    rest = &rest[used..];
+                    match piece {
+                        Some(Piece::Content(octets)) => content.extend_from_slice(octets),
+                        Some(Piece::Unfit(f)) => fault = Some(f),
+                        Some(Piece::End) => panic!("only a count ends {message:?}"),
+                        None => assert!(rest.is_empty()),
+                    }
+                }
+            }
+            let seen = fault.or(framing.close()).map_or(Ok(content), Err);
+            assert_eq!(seen.as_deref().map_err(|f| *f), expected, "{message:?} cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn counted_content_has_no_dots_and_no_end() {
+        use Fault::{BareCr, BareLf as Bare};
+        let same = |message: &[u8]| chunked(BareLf::Refuse, message, Ok(message));
+        same(b"");
+        same(b".\r\n");
+        same(b"a\r\n.\r\n..b\r\n.");
+        same(b"\r\n\r\n.\r\nQUIT\r\nno line end");
+        for (message, fault) in [
+            (&b"a\r"[..], BareCr),
+            (b"\r", BareCr),
+            (b"a\r\r\n", BareCr),
+            (b"a\rb\r\n", BareCr),
+            (b"\n", Bare),
+            (b"a\n.\n", Bare),
+            (b".\n", Bare),
+        ] {
+            chunked(BareLf::Refuse, message, Err(fault));
+        }
+        chunked(BareLf::Normalize, b"a\n.\nb\n", Ok(b"a\r\n.\r\nb\r\n"));
+        chunked(BareLf::Normalize, b"a\n\r", Err(BareCr));
     }
 
     #[test]

@@ -6,12 +6,15 @@
 //! dialogue    what each command does, and in which order they may come
 //! lines       input -> command lines        command: a line -> a command
 //! arguments   what follows MAIL and RCPT      path: what stands between "<" and ">"
-//! framing     where content ends
+//! content     a message on its way in         chunking: by BDAT, in counted pieces
+//! framing     where content ends, and what its line ends are
 //! reply       everything we say
 //! ```
 
 mod arguments;
+mod chunking;
 mod command;
+mod content;
 mod dialogue;
 pub mod framing;
 mod lines;

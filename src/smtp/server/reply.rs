@@ -99,6 +99,8 @@ table! {
     ACCEPTED = 250 "2.0.0" "Accepted";
     /// DATA may come.
     START_INPUT = 354 "" "End data with <CR><LF>.<CR><LF>";
+    /// BDAT: a chunk that is not the last (RFC 3030 section 2); the session says how long it was.
+    CHUNK_OK = 250 "2.0.0" "Octets received";
     /// QUIT.
     BYE = 221 "2.0.0" "Bye";
     /// HELP.
@@ -143,6 +145,10 @@ table! {
     RCPT_FIRST = 503 "5.5.1" "RCPT first";
     /// DATA when every RCPT was refused.
     NO_VALID_RECIPIENTS = 554 "5.5.1" "No valid recipients";
+    /// RCPT or DATA when BDAT has begun (RFC 3030 section 2).
+    CHUNKS_UNDER_WAY = 503 "5.5.1" "BDAT has begun; go on with BDAT or RSET";
+    /// BDAT behind one that failed (RFC 3030 section 2).
+    CHUNK_LOST = 503 "5.5.1" "An earlier chunk failed, RSET first";
     /// STARTTLS inside TLS.
     ALREADY_TLS = 503 "5.5.1" "TLS already active";
 
@@ -150,6 +156,8 @@ table! {
     TOO_MANY_RECIPIENTS = 452 "4.5.3" "Too many recipients";
     /// Declared or real size over the session's bound (RFC 1870).
     TOO_LARGE = 552 "5.3.4" "Message too large";
+    /// A chunk of which not even the octets can be read and dropped; see [`limits::CHUNK_DROPPED_BYTES_MAX`].
+    CHUNK_TOO_LARGE = 552 "5.3.4" "Message too large, closing connection";
     /// CR without LF in content.
     BARE_CR = 550 "5.6.11" "Message contains a bare CR; lines end in CRLF";
     /// LF without CR in content.

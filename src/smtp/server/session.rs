@@ -2,7 +2,9 @@
 //! handshake run behind it, and never ends a message anywhere but at its end.
 
 use super::arguments::{Extensions, Mail};
-use super::framing::{BareLf, Fault, Framing, Piece};
+use super::chunking::{Chunk, Chunks, Coming};
+use super::content::{Content, Told};
+use super::framing::{BareLf, Framing};
 use super::lines::{Line, Lines};
 use super::reply;
 use super::reply::Reply;
@@ -45,8 +47,8 @@ pub enum Event<'i> {
     Mail(Mail),
     /// RCPT: answer with [`Session::accept`] or [`Session::refuse`].
     Rcpt(Recipient),
-    /// DATA with at least one recipient: open the draft, then answer with [`Session::accept`] (which says 354) or
-    /// [`Session::refuse`].
+    /// DATA, or the first BDAT (RFC 3030), with at least one recipient: open the draft, then answer with [`Session::accept`]
+    /// (which says 354 to DATA) or [`Session::refuse`]. Each draft that was open before is to be dropped.
     Data,
     /// Octets of the message; append them to the draft. When that fails, [`Session::refuse_content`].
     Body(&'i [u8]),
@@ -81,7 +83,10 @@ pub(super) enum Phase {
     Command,
     /// The driver has a question to answer.
     Asked(Question),
-    Content(Framing, Option<Reply>),
+    /// What DATA carries.
+    Content(Content),
+    /// What BDAT carries.
+    Chunk(Coming),
     Handshake,
     /// Told to close by the next step.
     Closing,
@@ -93,6 +98,8 @@ pub(super) enum Question {
     Mail(Envelope),
     Rcpt(Recipient),
     Data,
+    /// The first of a message.
+    Chunk(Chunk),
     /// For so many recipients.
     End(usize),
 }
@@ -109,6 +116,7 @@ pub(super) struct Hello {
 pub(super) struct Transaction {
     pub envelope: Envelope,
     pub refused_recipients: usize,
+    pub chunks: Chunks,
 }
 
 /// One connection's session.
@@ -153,14 +161,19 @@ impl Session {
                 Phase::Asked(_) => return Step { consumed, event: None },
                 Phase::Handshake | Phase::Closed => (rest.len(), None),
                 Phase::Command => self.command_line(rest, out),
-                Phase::Content(..) => self.content(rest, out),
+                Phase::Content(_) => self.content(rest, out),
+                Phase::Chunk(_) => self.chunk(rest, out),
             };
             consumed += used;
             if matches!(self.phase, Phase::Handshake | Phase::Closing) {
                 consumed = input.len();
             }
-            let has_more = consumed < input.len() || matches!(self.phase, Phase::Closing);
-            if event.is_some() || !has_more {
+            let goes_on = match &self.phase {
+                Phase::Closing => true,
+                Phase::Chunk(coming) => coming.is_complete(),
+                _ => false,
+            };
+            if event.is_some() || !(goes_on || consumed < input.len()) {
                 return Step { consumed, event };
             }
         }
@@ -170,7 +183,7 @@ impl Session {
     pub fn accept(&mut self, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Asked(Question::Mail(envelope)) => {
-                self.transaction = Some(Transaction { envelope, refused_recipients: 0 });
+                self.transaction = Some(Transaction { envelope, refused_recipients: 0, chunks: Chunks::None });
                 reply::SENDER_OK.write(out);
             }
             Phase::Asked(Question::Rcpt(recipient)) => {
@@ -181,9 +194,10 @@ impl Session {
             }
             Phase::Asked(Question::Data) => {
                 let framing = Framing::new(self.settings.message_bytes_max, self.settings.bare_lf);
-                self.phase = Phase::Content(framing, None);
+                self.phase = Phase::Content(Content::new(framing));
                 reply::START_INPUT.write(out);
             }
+            Phase::Asked(Question::Chunk(chunk)) => self.accept_chunk(chunk),
             other => self.phase = other,
         }
     }
@@ -198,14 +212,17 @@ impl Session {
                 self.say(why, out);
             }
             Phase::Asked(Question::Mail(_) | Question::Data) => self.say(why, out),
+            Phase::Asked(Question::Chunk(chunk)) => self.refuse_chunk(chunk, why.clone()),
             other => self.phase = other,
         }
     }
 
     /// While content comes in: the draft cannot be kept. The rest is read to its end, untold, and answered with this.
     pub fn refuse_content(&mut self, why: Reply) {
-        if let Phase::Content(_, refusal) = &mut self.phase {
-            refusal.get_or_insert(why);
+        match &mut self.phase {
+            Phase::Content(content) => content.refuse(why),
+            Phase::Chunk(coming) => coming.refuse(why),
+            _ => {}
         }
     }
 
@@ -309,30 +326,25 @@ impl Session {
     }
 
     fn content<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> (usize, Option<Event<'i>>) {
-        let Phase::Content(framing, refusal) = &mut self.phase else { return (input.len(), None) };
-        let (used, piece) = framing.next(input);
-        let event = match piece {
-            Some(Piece::End) => {
-                let refusal = refusal.take();
-                self.end(refusal, out)
+        let Phase::Content(content) = &mut self.phase else { return (input.len(), None) };
+        let (used, told) = content.read(input);
+        let event = match told {
+            None => None,
+            Some(Told::Event(event)) => Some(event),
+            Some(Told::End) => {
+                let refusal = content.refusal().cloned();
+                self.end(refusal.as_ref(), out)
             }
-            Some(Piece::Content(octets)) if refusal.is_none() => Some(Event::Body(octets)),
-            Some(Piece::Unfit(fault)) if refusal.is_none() => {
-                let why = unfit(fault);
-                *refusal = Some(why.clone());
-                Some(Event::Discard(why))
-            }
-            Some(Piece::Content(_) | Piece::Unfit(_)) | None => None,
         };
         (used, event)
     }
 
     /// The end of a message: a question when it is fit, else the refusal that was due.
-    fn end<'i>(&mut self, refusal: Option<Reply>, out: &mut Vec<u8>) -> Option<Event<'i>> {
+    pub(super) fn end<'i>(&mut self, refusal: Option<&Reply>, out: &mut Vec<u8>) -> Option<Event<'i>> {
         let transaction = self.transaction.take()?;
         self.phase = Phase::Asked(Question::End(transaction.envelope.recipients.len()));
         if let Some(refusal) = refusal {
-            self.finish(&refusal, out);
+            self.finish(refusal, out);
             return None;
         }
         let protocol = self.protocol(&transaction.envelope);
@@ -353,16 +365,6 @@ impl Session {
             (Dialect::Lmtp, true, None) => "UTF8LMTP",
             (Dialect::Lmtp, true, Some(_)) => "UTF8LMTPS",
         }
-    }
-}
-
-fn unfit(fault: Fault) -> &'static Reply {
-    match fault {
-        Fault::BareCr => &reply::BARE_CR,
-        Fault::BareLf => &reply::BARE_LF,
-        Fault::LineTooLong => &reply::TEXT_LINE_TOO_LONG,
-        Fault::HeaderTooLong => &reply::HEADER_TOO_LONG,
-        Fault::TooLarge => &reply::TOO_LARGE,
     }
 }
 

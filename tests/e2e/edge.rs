@@ -1,0 +1,55 @@
+//! The SMTP edge as clients meet it: chunks, logins, forwarded client addresses.
+
+use crate::support::{Client, Gateway, Options, Sink};
+use std::time::Duration;
+
+fn hello(port: u16) -> Client {
+    let mut client = Client::connect(port);
+    client.command("EHLO client.example.org");
+    client
+}
+
+#[test]
+fn a_message_in_chunks_arrives_as_it_was_sent() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let mut client = Client::connect(gateway.ports.outbound);
+    let offered = client.command("EHLO client.example.org");
+    assert!(offered.contains("CHUNKING") && !offered.contains("BINARYMIME"), "{offered}");
+    let head = b"From: alice@example.org\r\nTo: bob@partner.example\r\nSubject: chunks\r\n\r\n";
+    let message = [&head[..], &b".leading dot\r\n.\r\nMAIL FROM:<eve@evil.example>\r\n".repeat(40_000)].concat();
+    let mut wire = b"MAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@partner.example>\r\n".to_vec();
+    let chunks: Vec<&[u8]> = message.chunks(99_991).collect();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let last = if index + 1 == chunks.len() { " LAST" } else { "" };
+        wire.extend_from_slice(format!("BDAT {}{last}\r\n", chunk.len()).as_bytes());
+        wire.extend_from_slice(chunk);
+    }
+    client.send(&wire);
+    for _ in 0..chunks.len() + 1 {
+        let reply = client.reply();
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    assert!(client.reply().starts_with("250 2.0.0 Accepted "));
+    assert_eq!(sink.wait_for(1, Duration::from_secs(30))[0].below_received(), message);
+}
+
+#[test]
+fn chunks_given_up_leave_nothing_behind() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let mut client = hello(gateway.ports.outbound);
+    for command in ["MAIL FROM:<alice@example.org>", "RCPT TO:<bob@partner.example>", "BDAT 10\r\nSubject:", "RSET"] {
+        assert!(client.command(command).starts_with("250 "), "{command}");
+    }
+    let whole = b"Subject: whole\r\n\r\nbody\r\n";
+    let reply = client.deliver("alice@example.org", &["bob@partner.example"], whole);
+    assert!(reply.starts_with("250 "), "{reply}");
+    assert_eq!(sink.wait_for(1, Duration::from_secs(30))[0].below_received(), whole);
+    client.command("MAIL FROM:<alice@example.org>");
+    client.command("RCPT TO:<bob@partner.example>");
+    assert!(client.command("BDAT 8 LAST\r\na\r.\r\nb").starts_with("550 5.6.11"), "a bare CR");
+    assert!(client.command("NOOP").starts_with("250"), "and no octet of it was a command");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(sink.count(), 1);
+}
