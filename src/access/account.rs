@@ -48,6 +48,14 @@ pub struct Account {
     pub addresses: Vec<Address>,
 }
 
+impl Account {
+    /// Whether an address is one of its own.
+    pub fn owns(&self, address: &Address) -> bool {
+        let canonical = address.canonical();
+        self.addresses.iter().any(|own| own.canonical() == canonical)
+    }
+}
+
 impl AccountName {
     /// Reads 1 to 128 visible ASCII characters.
     pub fn parse(text: &str) -> Option<AccountName> {

@@ -113,6 +113,10 @@ impl Listener {
     pub fn relays_for(&self, ip: IpAddr) -> bool {
         self.relay_networks.iter().any(|network| network.contains(ip))
     }
+    /// Whether clients may log in to submit mail: where our users' mail comes in, inside TLS.
+    pub fn takes_logins(&self) -> bool {
+        self.direction == Some(Direction::Outbound) && self.tls != ListenerTls::None
+    }
 }
 
 /// How a route does TLS.

@@ -9,7 +9,7 @@ use super::session;
 use super::tls;
 use super::wire::Stream;
 use crate::smtp::Dialect;
-use crate::smtp::server::{Settings, StartTls};
+use crate::smtp::server::{Auth, Settings, StartTls};
 use rustls::ServerConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,6 +62,7 @@ pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
             message_bytes_max: config.limits.message_bytes,
             recipients_max: config.limits.recipients,
             starttls: if listener.tls == ListenerTls::Starttls { StartTls::Offered } else { StartTls::Absent },
+            auth: if listener.takes_logins() { Auth::InsideTls } else { Auth::Absent },
             bare_lf: listener.bare_lf.unwrap_or_default(),
         };
         doors.push((Door { index, listener: listener.clone(), tls: tls.clone(), smtp: Arc::new(smtp) }, socket));

@@ -16,6 +16,7 @@ use super::post::Post;
 use super::received;
 use super::render;
 use super::replies;
+use crate::access::Account;
 use crate::journal::{AcceptDraft, Draft, RenditionDraft};
 use crate::mail::{Client, Direction, Envelope, MailId};
 use crate::policy::{Disposition, Ruling};
@@ -34,6 +35,8 @@ pub struct Intake {
     pub listener: Option<usize>,
     /// Who handed it over.
     pub client: Client,
+    /// The account that logged in.
+    pub account: Option<Account>,
     /// For whom.
     pub envelope: Envelope,
     /// Its octets.
@@ -68,7 +71,8 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
         return Answer::All(replies::LOOP.clone());
     }
     let config = post.config();
-    let entrance = Entrance { config: &config, listener: intake.listener.map(|index| &config.listener[index]) };
+    let listener = intake.listener.map(|index| &config.listener[index]);
+    let entrance = Entrance { config: &config, listener, account: intake.account.as_ref() };
     let keyring = post.keyring();
     let gathered = gather::gather(entrance, &intake.client, &intake.envelope, &octets, &keyring, post.now());
     let ruling = post.policy().judge(&gathered.facts);

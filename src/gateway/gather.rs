@@ -1,8 +1,9 @@
 //! Step 2, gather: what policy may know about a message, and the keys that a ruling may call for. Decides nothing.
 
 use super::config::{Config, Listener};
-use super::permission;
+use super::permission::{self, Submitter};
 use super::plan::Visibility;
+use crate::access::Account;
 use crate::clock::Timestamp;
 use crate::keyring::{self, Choice, Keyring, RecipientKey, SigningKey};
 use crate::mail::header;
@@ -52,6 +53,8 @@ pub struct Entrance<'a> {
     pub config: &'a Config,
     /// The listener; `None` for mail of the gateway's own.
     pub listener: Option<&'a Listener>,
+    /// The account that logged in there.
+    pub account: Option<&'a Account>,
 }
 
 /// Looks at header and keyring.
@@ -67,7 +70,10 @@ pub fn gather(
     let head = &octets[..usize::try_from(span.end).unwrap_or(octets.len())];
     let author = header::author(head);
     let permitted = match entrance.listener {
-        Some(listener) => permission::signing(entrance.config, listener, client.ip, &author),
+        Some(listener) => {
+            let submitter = Submitter { ip: client.ip, account: entrance.account };
+            permission::signing(entrance.config, listener, submitter, &author)
+        }
         None => Permission::No { reason: "the gateway's own mail".to_owned() },
     };
     let (signing_keys, smime, openpgp) = signing(&permitted, keyring, now);

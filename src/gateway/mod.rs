@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! serve      opens everything, signals            post       what all parts share
-//! door       listeners: listen, session (SMTP), reader (IMAP, POP3), wire (sockets, TLS)
+//! door       listeners: listen, session and login (SMTP), reader (IMAP, POP3), wire (sockets, TLS)
 //! flow       the path of a message: permission, gather, plan, render, received, replies
 //! delivery   queue, next hops, bounces (dsn)      sealing, reading   archive and its readers
 //! control    commands to a running server         cli, init, check, demo
@@ -29,6 +29,7 @@ mod gather;
 mod host_key;
 pub mod init;
 mod listen;
+mod login;
 pub mod observe;
 mod offline;
 mod permission;

@@ -1,10 +1,20 @@
 //! Who may hand mail over, and in whose name we sign (P11). Never says yes on a doubt.
 
 use super::config::{Config, Listener};
+use crate::access::Account;
 use crate::mail::header::Author;
 use crate::mail::{Address, Direction};
 use crate::policy::Permission;
 use std::net::IpAddr;
+
+/// Who hands mail over.
+#[derive(Clone, Copy, Debug)]
+pub struct Submitter<'a> {
+    /// Its address.
+    pub ip: IpAddr,
+    /// The account it logged in to.
+    pub account: Option<&'a Account>,
+}
 
 /// Whether one recipient is taken from one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,21 +25,23 @@ pub enum Relaying {
     Denied,
 }
 
-/// Whether `ip` may send to `recipient` through this listener.
+/// Whether `submitter` may send to `recipient` through this listener.
 ///
-/// Clients in `relay_networks` may send to everybody. Others reach an inbound listener's own domains and nothing else, on no
-/// other listener; without `local_domains` they reach nobody.
-pub fn relaying(config: &Config, listener: &Listener, ip: IpAddr, recipient: &Address) -> Relaying {
+/// Clients in `relay_networks` and those that have logged in may send to everybody. Others reach an inbound listener's own
+/// domains and nothing else, on no other listener; without `local_domains` they reach nobody.
+pub fn relaying(config: &Config, listener: &Listener, submitter: Submitter<'_>, recipient: &Address) -> Relaying {
     let ours = recipient.domain().is_empty() || config.is_local(recipient.domain());
     let inbound = listener.direction == Some(Direction::Inbound) && !config.local_domains.is_empty();
-    match listener.relays_for(ip) || (inbound && ours) {
+    let is_known = submitter.account.is_some() || listener.relays_for(submitter.ip);
+    match is_known || (inbound && ours) {
         true => Relaying::Allowed,
         false => Relaying::Denied,
     }
 }
 
-/// Whether this client may have mail signed as its author.
-pub fn signing(config: &Config, listener: &Listener, ip: IpAddr, author: &Author) -> Permission {
+/// Whether this client may have mail signed as its author. An account signs for its own addresses, wherever it connects from; a
+/// network for its listener's `sign_for`.
+pub fn signing(config: &Config, listener: &Listener, submitter: Submitter<'_>, author: &Author) -> Permission {
     let no = |reason: String| Permission::No { reason };
     let address = match author {
         Author::Single(address) => address,
@@ -43,13 +55,22 @@ pub fn signing(config: &Config, listener: &Listener, ip: IpAddr, author: &Author
     if !config.is_local(address.domain()) {
         return no(format!("{} is not in local_domains", address.domain()));
     }
+    match refusal(listener, submitter, address) {
+        Some(reason) => no(reason),
+        None => Permission::Yes(address.clone()),
+    }
+}
+
+fn refusal(listener: &Listener, submitter: Submitter<'_>, address: &Address) -> Option<String> {
+    let Submitter { ip, account } = submitter;
+    if let Some(account) = account {
+        return (!account.owns(address)).then(|| format!("{address} is no address of account {}", account.name));
+    }
     if !listener.relays_for(ip) {
-        return no(format!("client {ip} is not in relay_networks"));
+        return Some(format!("client {ip} is not in relay_networks"));
     }
-    if !listener.sign_for.iter().any(|pattern| pattern.matches(address)) {
-        return no(format!("{address} is not in sign_for of listener {}", listener.bind));
-    }
-    Permission::Yes(address.clone())
+    let is_listed = listener.sign_for.iter().any(|pattern| pattern.matches(address));
+    (!is_listed).then(|| format!("{address} is not in sign_for of listener {}", listener.bind))
 }
 
 #[cfg(test)]
@@ -84,6 +105,10 @@ mod tests {
         Config::parse(&text).expect("valid")
     }
 
+    fn from(ip: &str) -> Submitter<'static> {
+        Submitter { ip: ip.parse().expect("ip"), account: None }
+    }
+
     const OURS: &str = r#""example.org", "example.net""#;
 
     #[test]
@@ -91,7 +116,7 @@ mod tests {
         let check = |domains: &str, listener: usize, ip: &str, recipient: &str, expected: Relaying| {
             let config = config(domains);
             let recipient = Address::parse(recipient).unwrap_or_else(|_| Address::postmaster());
-            let got = relaying(&config, &config.listener[listener], ip.parse().expect("ip"), &recipient);
+            let got = relaying(&config, &config.listener[listener], from(ip), &recipient);
             assert_eq!(got, expected, "{domains} {listener} {ip} {recipient}");
         };
         use Relaying::{Allowed, Denied};
@@ -120,7 +145,7 @@ mod tests {
     fn nobody_gets_anothers_signature() {
         let config = config(OURS);
         let check = |listener: usize, ip: &str, author: Author, expected: bool| {
-            let got = signing(&config, &config.listener[listener], ip.parse().expect("ip"), &author);
+            let got = signing(&config, &config.listener[listener], from(ip), &author);
             assert_eq!(matches!(got, Permission::Yes(_)), expected, "{listener} {ip} {author:?}: {got:?}");
         };
         let single = |a: &str| Author::Single(Address::parse(a).expect("address"));
@@ -133,5 +158,33 @@ mod tests {
         for unclear in [Author::Missing, Author::Several, Author::Malformed] {
             check(0, "10.0.0.1", unclear, false);
         }
+    }
+
+    #[test]
+    fn accounts_relay_and_sign_for_their_own_addresses_alone() {
+        let config = config(OURS);
+        let address = |a: &str| Address::parse(a).expect("address");
+        let account = |addresses: &[&str]| Account {
+            name: crate::access::AccountName::parse("alice").expect("a name"),
+            role: crate::access::Role::User,
+            addresses: addresses.iter().map(|a| address(a)).collect(),
+        };
+        let check = |listener: usize, ip: &str, own: &[&str], author: &str, expected: bool| {
+            let account = account(own);
+            let submitter = Submitter { account: Some(&account), ..from(ip) };
+            let listener = &config.listener[listener];
+            let partner = address("x@partner.example");
+            assert_eq!(relaying(&config, listener, submitter, &partner), Relaying::Allowed);
+            let got = signing(&config, listener, submitter, &Author::Single(address(author)));
+            assert_eq!(matches!(got, Permission::Yes(_)), expected, "{own:?} {author}: {got:?}");
+        };
+        check(0, "192.0.2.1", &["alice@example.org"], "Alice@EXAMPLE.org", true);
+        check(0, "192.0.2.1", &["a@example.net", "\"alice\"@example.org"], "alice@example.org", true);
+        check(0, "192.0.2.1", &["alice@example.org"], "bob@example.org", false);
+        check(0, "192.0.2.1", &["alice@partner.example"], "alice@partner.example", false);
+        check(0, "192.0.2.1", &[], "alice@example.org", false);
+        // Its network's rights are not added to its own.
+        check(0, "10.0.0.1", &["alice@example.org"], "bob@example.org", false);
+        check(1, "10.0.0.1", &["alice@example.org"], "alice@example.org", false);
     }
 }

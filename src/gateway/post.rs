@@ -45,6 +45,7 @@ pub struct Post {
     accounts: Accounts,
     audit: Audit,
     rendering: Semaphore,
+    logins: Semaphore,
     accepted: mpsc::UnboundedSender<MailId>,
 }
 
@@ -87,6 +88,7 @@ impl Post {
             accounts,
             audit,
             rendering: Semaphore::new(cores),
+            logins: Semaphore::new(cores),
             accepted,
         };
         Ok((post, accepted_ids))
@@ -160,6 +162,10 @@ impl Post {
     /// As many renderings at once as there are cores.
     pub fn rendering(&self) -> &Semaphore {
         &self.rendering
+    }
+    /// As many logins checked at once as there are cores.
+    pub fn logins(&self) -> &Semaphore {
+        &self.logins
     }
 
     /// An id for a message that arrives now.

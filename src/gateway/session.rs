@@ -4,15 +4,17 @@
 use super::door::{Door, House};
 use super::ending::stopping;
 use super::flow::{self, Answer, Intake, Partial};
+use super::login;
 use super::observe::Event as AuditEvent;
-use super::permission::{self, Relaying};
+use super::permission::{self, Relaying, Submitter};
 use super::post::is_in_memory;
 use super::replies;
 use super::wire::Stream;
+use crate::access::Account;
 use crate::journal::Draft;
 use crate::mail::{Client, Direction, Envelope, Recipient};
 use crate::smtp::Dialect;
-use crate::smtp::server::{Event, Reply, Session, reply};
+use crate::smtp::server::{Event, Login, Reply, Session, reply};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ struct Conversation {
     door: Arc<Door>,
     ip: IpAddr,
     session: Session,
+    account: Option<Account>,
     draft: Option<Draft>,
     out: Vec<u8>,
 }
@@ -53,7 +56,7 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
     if let Some(tls) = stream.tls() {
         session.tls_started(tls);
     }
-    let mut this = Conversation { house, door, ip, session, draft: None, out: Vec::new() };
+    let mut this = Conversation { house, door, ip, session, account: None, draft: None, out: Vec::new() };
     this.session.greeting(&mut this.out);
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -134,14 +137,27 @@ impl Conversation {
             Event::Body(octets) => self.append(octets),
             Event::Discard(_) => self.draft = None,
             Event::End { envelope, protocol } => self.end(envelope, protocol).await,
+            Event::Authenticate(login) => self.log_in(login).await,
             // Answered by `consume`.
             Event::StartTls | Event::Close => {}
         }
     }
 
+    /// Any account that knows its password may submit; what it may sign is for [`permission::signing`] to say.
+    async fn log_in(&mut self, login: Login) {
+        match login::check(&self.house.post, self.ip, login.user, login.password).await {
+            Ok(account) => {
+                self.session.authenticated(account.name.as_str(), &mut self.out);
+                self.account = Some(account);
+            }
+            Err(why) => self.session.refuse_login(why, &mut self.out),
+        }
+    }
+
     fn recipient(&mut self, recipient: &Recipient) {
         let post = &self.house.post;
-        match permission::relaying(&post.config(), &self.door.listener, self.ip, &recipient.address) {
+        let submitter = Submitter { ip: self.ip, account: self.account.as_ref() };
+        match permission::relaying(&post.config(), &self.door.listener, submitter, &recipient.address) {
             Relaying::Allowed => self.session.accept(&mut self.out),
             Relaying::Denied => {
                 let mut event = AuditEvent::new(post.now(), "refused");
@@ -190,7 +206,7 @@ impl Conversation {
             ehlo: self.session.client_name().to_owned(),
             protocol: protocol.to_owned(),
             tls: self.session.tls().cloned(),
-            account: None,
+            account: self.session.account().map(str::to_owned),
             direction: self.door.listener.direction.unwrap_or(Direction::Inbound),
             at: post.now(),
         };
@@ -198,7 +214,7 @@ impl Conversation {
             Dialect::Smtp => Partial::All,
             Dialect::Lmtp => Partial::Split,
         };
-        let intake = Intake { listener: Some(self.door.index), client, envelope, draft };
+        let intake = Intake { listener: Some(self.door.index), client, account: self.account.clone(), envelope, draft };
         match flow::carry(post, intake, partial).await {
             Answer::All(reply) => self.session.finish(&reply, &mut self.out),
             Answer::Each(replies) => self.session.finish_each(&replies, &mut self.out),

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Octets of a command line with its CRLF. RFC 5321 asks for 512, its extensions for up to 1036 more (RFC 3461).
 pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
+/// Octets of an AUTH command or of a response in its exchange, with CRLF (RFC 4954 section 4).
+pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
+/// Logins refused in one session; the next AUTH ends it with 421.
+pub const LOGINS_REFUSED_MAX: u32 = 5;
 /// Octets of the name in EHLO, HELO or LHLO (RFC 1035: a domain name).
 pub const CLIENT_NAME_BYTES_MAX: usize = 255;
 /// Octets of a line of text without its CRLF. RFC 5321 promises only 998; what is longer is kept as it is, up to here.
@@ -17,6 +21,8 @@ pub const CHUNK_DROPPED_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const ENVID_BYTES_MAX: usize = 100;
 /// Characters of ORCPT's value (RFC 3461 section 4.2).
 pub const ORCPT_BYTES_MAX: usize = 500;
+/// Characters of the value of MAIL's AUTH (RFC 4954 section 3).
+pub const AUTH_PARAMETER_BYTES_MAX: usize = 500;
 /// Errors in the protocol that a client may make between two accepted messages; the next one ends the session with 421.
 pub const ERRORS_MAX: u32 = 20;
 /// Octets of text in one line of a reply of ours; with code, status and CRLF it stays below 512 (RFC 5321 section 4.5.3.1.5).

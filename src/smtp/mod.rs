@@ -4,6 +4,7 @@
 //! ```text
 //! limits     every bound, and how long drivers wait
 //! scan       finds line ends, a word at a time
+//! xtext      octets as visible ASCII, in parameters
 //! server     session: commands in, replies out; framing: the one automaton that knows where a message ends
 //! client     delivery: replies in, commands out; stuffing: the one place that writes message content to a wire
 //! ```
@@ -14,6 +15,7 @@ mod scan;
 pub mod server;
 #[cfg(test)]
 mod transcripts;
+mod xtext;
 
 /// Which of the two protocols a session speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The server's driver refuses addresses whose local part is `refused`, cannot open a draft for the sender `full`, loses it during
-//! the data of `breaks`, and in the end refuses recipients named `late`.
+//! the data of `breaks`, and in the end refuses recipients named `late`. It takes logins whose password is the name.
 
 mod client;
 mod server;

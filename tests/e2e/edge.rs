@@ -1,6 +1,6 @@
 //! The SMTP edge as clients meet it: chunks, logins, forwarded client addresses.
 
-use crate::support::{Client, Gateway, Options, Sink};
+use crate::support::{Client, Gateway, Options, Sink, peers};
 use std::time::Duration;
 
 fn hello(port: u16) -> Client {
@@ -52,4 +52,48 @@ fn chunks_given_up_leave_nothing_behind() {
     assert!(client.command("NOOP").starts_with("250"), "and no octet of it was a command");
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(sink.count(), 1);
+}
+
+/// Arguments: port, account, password, authority. Prints what it hears.
+const SUBMIT: &str = r#"
+import smtplib, ssl, sys
+port, user, password, ca = sys.argv[1:]
+message = b"From: alice@example.org\r\nTo: bob@partner.example\r\nSubject: submitted\r\n\r\nbody\r\n"
+client = smtplib.SMTP("127.0.0.1", int(port), local_hostname="client.example.org", timeout=60)
+client.ehlo()
+print("clear", client.has_extn("auth"), client.docmd("AUTH", "PLAIN AGEAYg==")[0])
+client.starttls(context=ssl.create_default_context(cafile=ca))
+client.ehlo()
+print("offered", client.esmtp_features["auth"].split())
+try:
+    client.sendmail("alice@example.org", ["bob@partner.example"], message)
+except smtplib.SMTPRecipientsRefused as e:
+    print("stranger", list(e.recipients.values())[0][0])
+try:
+    client.login(user, "not " + password)
+except smtplib.SMTPAuthenticationError as e:
+    print("wrong", e.smtp_code)
+client.user, client.password = user, password
+print("right", client.auth("LOGIN", client.auth_login, initial_response_ok=False)[0])
+client.sendmail("alice@example.org", ["bob@partner.example"], message)
+client.quit()
+"#;
+
+#[test]
+fn an_account_submits_from_anywhere() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), ..Options::default() });
+    gateway.edit_config(|text| text.replace("relay_networks = [\"127.0.0.0/8\", \"::1\"]", "relay_networks = []"));
+    gateway.add_officer("olivia", "correct horse");
+    gateway.serve();
+    let (port, ca) = (gateway.ports.outbound.to_string(), gateway.ca());
+    let heard = peers::python(SUBMIT, &[&port, "olivia", "correct horse", ca.to_str().expect("UTF-8")]);
+    let expected = "clear False 538\noffered ['PLAIN', 'LOGIN']\nstranger 550\nwrong 535\nright 235\n";
+    assert_eq!(heard, expected);
+    let arrived = sink.wait_for(1, Duration::from_secs(30));
+    assert!(arrived[0].text().contains("with ESMTPSA (TLSv1.3"), "{}", arrived[0].text());
+    let audit = std::fs::read_to_string(gateway.dir().join("audit.jsonl")).expect("audit trail");
+    assert!(audit.contains("\"login-refused\"") && !audit.contains("correct horse"), "{audit}");
+    let inbound = hello(gateway.ports.inbound).command("AUTH PLAIN AGEAYg==");
+    assert!(inbound.starts_with("502 "), "who is no user of ours has no business to log in: {inbound}");
 }

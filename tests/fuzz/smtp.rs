@@ -1,7 +1,7 @@
 //! SMTP: framing against a reference that is too simple to be wrong, stuffing against framing, and both cores end to end.
 
 use crate::driver::run;
-use sealpost::mail::{Address, BodyType, Envelope, Recipient};
+use sealpost::mail::{Address, BodyType, Envelope, Recipient, Tls};
 use sealpost::smtp::Dialect;
 use sealpost::smtp::client;
 use sealpost::smtp::client::answer::Answers;
@@ -9,7 +9,7 @@ use sealpost::smtp::client::stuffing::Stuffer;
 use sealpost::smtp::client::{Client, Next, Survey, Verdict};
 use sealpost::smtp::server;
 use sealpost::smtp::server::framing::{Framing, Piece};
-use sealpost::smtp::server::{BareLf, Session, Settings, StartTls};
+use sealpost::smtp::server::{Auth, BareLf, LoginRefusal, Session, Settings, StartTls};
 use std::sync::Arc;
 
 /// What a stream of content comes to.
@@ -131,6 +131,7 @@ fn stuffing(input: &[u8]) {
 /// Everything a session said and took, with a driver that takes all.
 fn conversation(chunks: &[&[u8]], dialect: Dialect, bare_lf: BareLf) -> (Vec<u8>, Vec<String>) {
     let mut session = Session::new(Arc::new(settings(dialect, bare_lf)));
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
     let (mut out, mut taken, mut draft) = (Vec::new(), Vec::new(), Vec::new());
     session.greeting(&mut out);
     for chunk in chunks {
@@ -150,6 +151,13 @@ fn conversation(chunks: &[&[u8]], dialect: Dialect, bare_lf: BareLf) -> (Vec<u8>
                     assert!((1..=3).contains(&envelope.recipients.len()));
                     taken.push(format!("{protocol} {envelope:?} {:?}", std::mem::take(&mut draft)));
                     session.finish(&server::reply::ACCEPTED, &mut out);
+                }
+                Some(server::Event::Authenticate(login)) => {
+                    taken.push(format!("{login:?}"));
+                    match login.password.len() % 2 {
+                        0 => session.authenticated(login.user, &mut out),
+                        _ => session.refuse_login(LoginRefusal::Credentials, &mut out),
+                    }
                 }
                 Some(server::Event::Close) => taken.push("close".to_owned()),
                 Some(server::Event::StartTls) => panic!("not offered"),
@@ -353,6 +361,7 @@ fn settings(dialect: Dialect, bare_lf: BareLf) -> Settings {
         message_bytes_max: 1 << 20,
         recipients_max: 3,
         starttls: StartTls::Absent,
+        auth: Auth::InsideTls,
         bare_lf,
     }
 }
@@ -390,6 +399,7 @@ fn smtp_server() {
         b"EHLO x\r\nMAIL FROM:<a@b> SIZE=10 BODY=8BITMIME RET=FULL ENVID=a+2Bb\r\nRCPT TO:<c@d> NOTIFY=DELAY,FAILURE ORCPT=rfc822;c@d\r\nDATA\r\nx\r\n..\r\n.\r\nQUIT\r\n",
         b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\nRCPT TO:<@e,@f:\"g h\"@[IPv6:::1]>\r\nDATA\r\n.\r\nRSET\r\nVRFY x\r\n",
         "HELO x\r\nEHLO x\r\nMAIL FROM:<ü@b> SMTPUTF8\r\nRCPT TO:<c@d> ORCPT=utf-8;ü@b\r\nNOOP\r\nDATA\r\n\r\n.\r\n".as_bytes(),
+        b"EHLO x\r\nAUTH PLAIN AGEAYg==\r\nAUTH LOGIN\r\nYQ==\r\nYmI=\r\nAUTH LOGIN YQ==\r\n*\r\nMAIL FROM:<> AUTH=a+2B@b\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n",
         b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<c@d>\r\nBDAT 3\r\na\r\nBDAT 4 LAST\r\nb.\r\nBDAT 99999999999999999999\r\nBDAT 9\r\n",
     ];
     let tokens: &[&[u8]] = &[
@@ -404,6 +414,8 @@ fn smtp_server() {
         b"DATA\r\n",
         b"BDAT 5\r\n",
         b"BDAT 0 LAST\r\n",
+        b"AUTH LOGIN\r\n",
+        b"AUTH PLAIN AGEAYmI=\r\n",
         b"RSET\r\n",
         b"<",
         b">",

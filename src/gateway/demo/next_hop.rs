@@ -2,7 +2,7 @@
 
 use crate::mail::Address;
 use crate::smtp::Dialect;
-use crate::smtp::server::{BareLf, Event, Session, Settings, StartTls, reply};
+use crate::smtp::server::{Auth, BareLf, Event, Session, Settings, StartTls, reply};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +79,7 @@ fn converse(mut stream: TcpStream, arrived: &Mutex<Vec<Arrived>>) -> io::Result<
         message_bytes_max: MESSAGE_BYTES_MAX,
         recipients_max: 100,
         starttls: StartTls::Absent,
+        auth: Auth::Absent,
         bare_lf: BareLf::Refuse,
     };
     let mut session = Session::new(Arc::new(settings));
@@ -106,7 +107,7 @@ fn converse(mut stream: TcpStream, arrived: &Mutex<Vec<Arrived>>) -> io::Result<
                     arrived.lock().unwrap_or_else(PoisonError::into_inner).push(one);
                     session.finish(&reply::ACCEPTED, &mut out);
                 }
-                Some(Event::StartTls | Event::Close) => return stream.write_all(&out),
+                Some(Event::Authenticate(_) | Event::StartTls | Event::Close) => return stream.write_all(&out),
             }
         }
     }

@@ -6,6 +6,7 @@ use super::reply;
 use super::reply::Reply;
 use crate::mail::{Address, BodyType, Envelope, Recipient};
 use crate::smtp::limits;
+use crate::smtp::xtext;
 
 /// Whether the client said EHLO or LHLO, and may so use extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,15 @@ pub enum Extensions {
     Offered,
     /// After HELO: every parameter is refused.
     None,
+}
+
+/// What MAIL may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Extensions at all.
+    pub extensions: Extensions,
+    /// AUTH (RFC 4954), which the session offers inside TLS.
+    pub auth: Extensions,
 }
 
 /// What MAIL said.
@@ -32,8 +42,9 @@ type Fault = &'static Reply;
 /// ```text
 /// "FROM:" reverse-path *( SP parameter )
 /// parameter = "SIZE=" 1*20DIGIT / "BODY=" ( "7BIT" / "8BITMIME" ) / "RET=" ( "FULL" / "HDRS" ) / "ENVID=" xtext / "SMTPUTF8"
+///             / "AUTH=" xtext
 /// ```
-pub fn mail(argument: &str, extensions: Extensions) -> Result<Mail, Fault> {
+pub fn mail(argument: &str, offer: Offer) -> Result<Mail, Fault> {
     let behind = strip_word(argument, "FROM:").ok_or(&reply::BAD_ARGUMENTS)?;
     let (path, rest) = path::parse(behind).ok_or(&reply::BAD_SENDER)?;
     let sender = match path {
@@ -44,7 +55,11 @@ pub fn mail(argument: &str, extensions: Extensions) -> Result<Mail, Fault> {
     let envelope =
         Envelope { sender, recipients: Vec::new(), body: BodyType::SevenBit, ret: None, envid: None, smtputf8: false };
     let mut mail = Mail { envelope, declared_bytes: None };
-    for (keyword, value) in parameters(rest, extensions)? {
+    for (keyword, value) in parameters(rest, offer.extensions)? {
+        if keyword == "AUTH" && offer.auth == Extensions::Offered {
+            check_auth(value)?;
+            continue;
+        }
         mail_parameter(&mut mail, &keyword, value)?;
     }
     check_utf8(mail.envelope.sender.as_ref(), mail.envelope.smtputf8)?;
@@ -166,29 +181,17 @@ fn orcpt(value: Option<&str>, smtputf8: bool) -> Result<String, Fault> {
     if is_keyword(kind) && fits { Ok(value.to_owned()) } else { Err(&reply::BAD_PARAMETER) }
 }
 
-/// `xtext = *( xchar / hexchar )` (RFC 3461 section 4), not empty, and printable ASCII once decoded, as ENVID and ORCPT ask.
+/// xtext, not empty, and printable ASCII once decoded, as ENVID and ORCPT ask (RFC 3461 section 4).
 fn is_xtext(text: &str) -> bool {
-    let mut octets = text.bytes();
-    while let Some(octet) = octets.next() {
-        let decoded = match octet {
-            b'+' => octets.next().zip(octets.next()).and_then(|(high, low)| Some(hex(high)? * 16 + hex(low)?)),
-            b'=' => None,
-            _ => Some(octet).filter(u8::is_ascii_graphic),
-        };
-        if !decoded.is_some_and(|octet| (b' '..=b'~').contains(&octet)) {
-            return false;
-        }
-    }
-    !text.is_empty()
+    let is_printable = |octets: Vec<u8>| octets.iter().all(|octet| (b' '..=b'~').contains(octet));
+    !text.is_empty() && xtext::decode(text).is_some_and(is_printable)
 }
 
-/// Hexadecimal in upper case only, as RFC 3461 says.
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+/// `"AUTH=" xtext`, of `<>` or a mailbox (RFC 4954 section 5). Nobody is trusted with it, which comes to `<>`.
+fn check_auth(value: Option<&str>) -> Result<(), Fault> {
+    let value = value.filter(|v| v.len() <= limits::AUTH_PARAMETER_BYTES_MAX).and_then(xtext::decode);
+    let text = value.and_then(|octets| String::from_utf8(octets).ok()).ok_or(&reply::BAD_PARAMETER)?;
+    if text == "<>" || Address::parse(&text).is_ok() { Ok(()) } else { Err(&reply::BAD_PARAMETER) }
 }
 
 /// `utf-8-addr-xtext` or, with SMTPUTF8, `utf-8-addr-unitext` (RFC 6533 section 3). `\x{...}` is kept, not decoded.
@@ -201,13 +204,16 @@ fn is_utf8_xtext(text: &str, smtputf8: bool) -> bool {
 mod tests {
     use super::*;
 
+    const ALL: Offer = Offer { extensions: Extensions::Offered, auth: Extensions::None };
+    const NONE: Offer = Offer { extensions: Extensions::None, auth: Extensions::None };
+
     fn mail_fault(argument: &str) -> Fault {
-        mail(argument, Extensions::Offered).expect_err(argument)
+        mail(argument, ALL).expect_err(argument)
     }
 
     #[test]
     fn reads_mail() {
-        let read = |argument: &str| mail(argument, Extensions::Offered).unwrap_or_else(|e| panic!("{argument}: {e:?}"));
+        let read = |argument: &str| mail(argument, ALL).unwrap_or_else(|e| panic!("{argument}: {e:?}"));
         assert_eq!(read("FROM:<>").envelope.sender, None);
         assert_eq!(read("from: <a@b>").envelope.sender, Address::parse("a@b").ok());
         let all = read("FROM:<ü@b>  size=5 body=8bitmime RET=hdrs ENVID=QQ+2B3 smtputf8");
@@ -218,7 +224,7 @@ mod tests {
         assert!(envelope.smtputf8);
         assert_eq!(read("FROM:<> BODY=7BIT RET=FULL").envelope.ret.as_deref(), Some("FULL"));
         assert_eq!(read("FROM:<> SIZE=99999999999999999999").declared_bytes, Some(u64::MAX));
-        assert!(mail("FROM:<a@b>", Extensions::None).is_ok());
+        assert!(mail("FROM:<a@b>", NONE).is_ok());
     }
 
     #[test]
@@ -253,7 +259,20 @@ mod tests {
         ] {
             assert_eq!(mail_fault(argument), fault, "{argument}");
         }
-        assert_eq!(mail("FROM:<a@b> SIZE=1", Extensions::None), Err(&reply::UNKNOWN_PARAMETER));
+        assert_eq!(mail("FROM:<a@b> SIZE=1", NONE), Err(&reply::UNKNOWN_PARAMETER));
+    }
+
+    #[test]
+    fn auth_is_read_where_it_is_offered_and_never_kept() {
+        let read = |value: &str| mail(&format!("FROM:<a@b> AUTH={value}"), Offer { auth: Extensions::Offered, ..ALL });
+        for value in ["<>", "+3C+3E", "e+3Dmc2@example.org", "a@b"] {
+            assert_eq!(read(value), mail("FROM:<a@b>", ALL), "{value}");
+        }
+        for value in ["", "a", "<a@b>", "a+3d@b", "a@b=c", "+FF@b", "a+0D+0A@b"] {
+            assert_eq!(read(value), Err(&reply::BAD_PARAMETER), "{value}");
+        }
+        let long = |length: usize| read(&format!("{}@b", "+61".repeat((length - 2) / 3)));
+        assert_eq!(long(limits::AUTH_PARAMETER_BYTES_MAX + 3), Err(&reply::BAD_PARAMETER));
     }
 
     #[test]
@@ -295,7 +314,7 @@ mod tests {
 
     #[test]
     fn lengths_hold_on_both_sides() {
-        let envid = |length: usize| mail(&format!("FROM:<> ENVID={}", "e".repeat(length)), Extensions::Offered);
+        let envid = |length: usize| mail(&format!("FROM:<> ENVID={}", "e".repeat(length)), ALL);
         assert!(envid(limits::ENVID_BYTES_MAX).is_ok());
         assert_eq!(envid(limits::ENVID_BYTES_MAX + 1), Err(&reply::BAD_PARAMETER));
         let orcpt =

@@ -20,6 +20,8 @@ pub enum Command<'l> {
     Data,
     /// `BDAT chunk-size [LAST]` (RFC 3030), from behind the word's space.
     Bdat(&'l str),
+    /// `AUTH mechanism [initial-response]` (RFC 4954), from behind the word's space.
+    Auth(&'l str),
     /// `RSET`.
     Rset,
     /// `NOOP [ SP string ]`.
@@ -62,6 +64,7 @@ fn named<'l>(word: &str, argument: &'l str) -> Result<Command<'l>, &'static Repl
         "MAIL" => Ok(Command::Mail(argument)),
         "RCPT" => Ok(Command::Rcpt(argument)),
         "DATA" => alone(Command::Data, argument),
+        "AUTH" => Ok(Command::Auth(argument)),
         "BDAT" => Ok(Command::Bdat(argument)),
         "RSET" => alone(Command::Rset, argument),
         "QUIT" => alone(Command::Quit, argument),
@@ -70,7 +73,7 @@ fn named<'l>(word: &str, argument: &'l str) -> Result<Command<'l>, &'static Repl
         "HELP" => Ok(Command::Help),
         "VRFY" if argument.is_empty() => Err(&reply::BAD_ARGUMENTS),
         "VRFY" => Ok(Command::Vrfy),
-        "EXPN" | "TURN" | "ETRN" | "ATRN" | "SEND" | "SOML" | "SAML" | "AUTH" | "BURL" => Ok(Command::NotImplemented),
+        "EXPN" | "TURN" | "ETRN" | "ATRN" | "SEND" | "SOML" | "SAML" | "BURL" => Ok(Command::NotImplemented),
         "GET" | "POST" | "PUT" | "HEAD" | "OPTIONS" | "CONNECT" => Ok(Command::Foreign),
         _ => Err(&reply::UNKNOWN_COMMAND),
     }
@@ -101,6 +104,7 @@ mod tests {
             ("VRFY ü", Command::Vrfy),
             ("EXPN list", Command::NotImplemented),
             ("BDAT 3 LAST", Command::Bdat("3 LAST")),
+            ("auth PLAIN AGEAYg==", Command::Auth("PLAIN AGEAYg==")),
             ("HELP MAIL", Command::Help),
             ("STARTTLS", Command::StartTls),
             ("GET / HTTP/1.1", Command::Foreign),

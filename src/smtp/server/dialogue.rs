@@ -1,7 +1,7 @@
 //! The dialogue: what each command does, and the order they must come in (RFC 5321 section 4.1.4).
 
 use super::arguments;
-use super::arguments::Extensions;
+use super::arguments::{Extensions, Offer};
 use super::chunking::Chunks;
 use super::command;
 use super::command::Command;
@@ -34,6 +34,7 @@ impl Session {
             (Command::Rcpt(argument), _) => self.rcpt(argument, out),
             (Command::Data, _) => self.data(),
             (Command::Bdat(argument), _) => self.bdat(argument, out),
+            (Command::Auth(argument), _) => self.auth(argument, out),
             (Command::StartTls, _) => self.start_tls(out),
             (Command::Rset, _) => {
                 self.transaction = None;
@@ -80,6 +81,9 @@ impl Session {
         if self.settings.starttls == StartTls::Offered && self.tls.is_none() {
             lines.push("STARTTLS".to_owned());
         }
+        if self.offers_auth() {
+            lines.push("AUTH PLAIN LOGIN".to_owned());
+        }
         lines.extend(["8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"].map(str::to_owned));
         for line in &lines {
             out.extend_from_slice(format!("250-{line}\r\n").as_bytes());
@@ -92,7 +96,8 @@ impl Session {
         if self.transaction.is_some() {
             return Err(&reply::NESTED_MAIL);
         }
-        let mail = arguments::mail(argument, hello.extensions)?;
+        let auth = if self.offers_auth() { Extensions::Offered } else { Extensions::None };
+        let mail = arguments::mail(argument, Offer { extensions: hello.extensions, auth })?;
         if mail.declared_bytes.is_some_and(|bytes| bytes > self.settings.message_bytes_max) {
             return self.answer(&reply::TOO_LARGE, out);
         }

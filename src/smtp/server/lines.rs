@@ -1,7 +1,6 @@
 //! Lines: cuts input into command lines, keeping the start of one that is still incomplete. Bounded; copies only then.
 
 use super::framing::BareLf;
-use crate::smtp::limits;
 use crate::smtp::{CR, LF};
 use std::borrow::Cow;
 
@@ -10,25 +9,26 @@ use std::borrow::Cow;
 pub enum Line<'i> {
     /// Without its line end.
     Whole(Cow<'i, [u8]>),
-    /// Longer than [`limits::COMMAND_LINE_BYTES_MAX`]; its octets are gone.
+    /// Longer than the bound; its octets are gone.
     TooLong,
     /// It ended in an LF alone, which is not allowed here.
     BareLf,
 }
 
 /// The state between two pieces of input.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lines {
     bare_lf: BareLf,
+    bytes_max: usize,
     held: Vec<u8>,
     /// Set when octets were dropped; `held` is then only the last one, which may be the CR of a line end.
     too_long: bool,
 }
 
 impl Lines {
-    /// At the start of a line.
-    pub fn new(bare_lf: BareLf) -> Lines {
-        Lines { bare_lf, held: Vec::new(), too_long: false }
+    /// At the start of a line. `bytes_max` counts the line end too.
+    pub fn new(bare_lf: BareLf, bytes_max: usize) -> Lines {
+        Lines { bare_lf, bytes_max, held: Vec::new(), too_long: false }
     }
 
     /// Reads up to the end of a line, or takes all of `input` for the start of one.
@@ -40,7 +40,7 @@ impl Lines {
         let before = if end > 0 { input.get(end - 1) } else { self.held.last() };
         let is_bare = before != Some(&CR);
         let mut line = std::mem::take(&mut self.held);
-        let too_long = std::mem::take(&mut self.too_long) || line.len() + end + 1 > limits::COMMAND_LINE_BYTES_MAX;
+        let too_long = std::mem::take(&mut self.too_long) || line.len() + end + 1 > self.bytes_max;
         if is_bare && self.bare_lf == BareLf::Refuse {
             return (end + 1, Some(Line::BareLf));
         }
@@ -57,7 +57,7 @@ impl Lines {
     }
 
     fn hold(&mut self, octets: &[u8]) {
-        if self.too_long || self.held.len() + octets.len() > limits::COMMAND_LINE_BYTES_MAX {
+        if self.too_long || self.held.len() + octets.len() > self.bytes_max {
             self.too_long = true;
             self.held.clear();
             self.held.extend(octets.last());
@@ -80,9 +80,10 @@ fn without_last(octets: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smtp::limits;
 
     fn read(bare_lf: BareLf, chunks: &[&[u8]]) -> Vec<Line<'static>> {
-        let mut lines = Lines::new(bare_lf);
+        let mut lines = Lines::new(bare_lf, limits::COMMAND_LINE_BYTES_MAX);
         let mut seen = Vec::new();
         for chunk in chunks {
             let mut rest = *chunk;

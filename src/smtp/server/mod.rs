@@ -6,6 +6,7 @@
 //! dialogue    what each command does, and in which order they may come
 //! lines       input -> command lines        command: a line -> a command
 //! arguments   what follows MAIL and RCPT      path: what stands between "<" and ">"
+//! login       AUTH, up to a name and a password
 //! content     a message on its way in         chunking: by BDAT, in counted pieces
 //! framing     where content ends, and what its line ends are
 //! reply       everything we say
@@ -18,11 +19,13 @@ mod content;
 mod dialogue;
 pub mod framing;
 mod lines;
+mod login;
 mod path;
 pub mod reply;
 mod session;
 
 pub use arguments::Mail;
 pub use framing::BareLf;
+pub use login::{Login, LoginRefusal};
 pub use reply::Reply;
-pub use session::{Event, Session, Settings, StartTls, Step};
+pub use session::{Auth, Event, Session, Settings, StartTls, Step};

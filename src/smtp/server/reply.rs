@@ -110,6 +110,15 @@ table! {
     /// STARTTLS: begin the handshake.
     START_TLS = 220 "2.0.0" "Ready to start TLS";
 
+    /// AUTH: the login is taken (RFC 4954 section 6).
+    AUTH_OK = 235 "2.7.0" "Authentication succeeded";
+    /// AUTH PLAIN without an initial response: an empty challenge.
+    AUTH_GO_ON = 334 "" "";
+    /// AUTH LOGIN: `Username:` in base64.
+    AUTH_NAME = 334 "" "VXNlcm5hbWU6";
+    /// AUTH LOGIN: `Password:` in base64.
+    AUTH_PASSWORD = 334 "" "UGFzc3dvcmQ6";
+
     /// No such command.
     UNKNOWN_COMMAND = 500 "5.5.1" "Command not recognized";
     /// A command we know of and do not have.
@@ -151,6 +160,27 @@ table! {
     CHUNK_LOST = 503 "5.5.1" "An earlier chunk failed, RSET first";
     /// STARTTLS inside TLS.
     ALREADY_TLS = 503 "5.5.1" "TLS already active";
+
+    /// A second AUTH (RFC 4954 section 4).
+    ALREADY_AUTHENTICATED = 503 "5.5.1" "Already authenticated";
+    /// AUTH between MAIL and the end of its transaction (RFC 4954 section 4).
+    AUTH_IN_TRANSACTION = 503 "5.5.1" "Not during a mail transaction";
+    /// AUTH in the clear.
+    AUTH_NEEDS_TLS = 538 "5.7.11" "Encryption required, STARTTLS first";
+    /// A mechanism that was not offered.
+    AUTH_UNKNOWN_MECHANISM = 504 "5.5.4" "Mechanism not offered";
+    /// A response that is no base64, or not what the mechanism wants.
+    AUTH_MALFORMED = 501 "5.5.2" "Malformed authentication response";
+    /// A response over [`limits::AUTH_LINE_BYTES_MAX`].
+    AUTH_LINE_TOO_LONG = 500 "5.5.6" "Authentication response too long";
+    /// The client said `*`.
+    AUTH_CANCELLED = 501 "5.7.0" "Authentication cancelled";
+    /// Name or password is wrong.
+    AUTH_FAILED = 535 "5.7.8" "Authentication failed";
+    /// The login cannot be checked now.
+    AUTH_UNAVAILABLE = 454 "4.7.0" "Cannot authenticate now, try again later";
+    /// More than [`limits::LOGINS_REFUSED_MAX`].
+    TOO_MANY_LOGINS = 421 "4.7.0" "Too many failed logins, closing connection";
 
     /// More than the session's bound; what was taken stands (RFC 5321 section 4.5.3.1.10).
     TOO_MANY_RECIPIENTS = 452 "4.5.3" "Too many recipients";

@@ -6,6 +6,7 @@ use super::chunking::{Chunk, Chunks, Coming};
 use super::content::{Content, Told};
 use super::framing::{BareLf, Framing};
 use super::lines::{Line, Lines};
+use super::login::{Exchange, Login};
 use super::reply;
 use super::reply::Reply;
 use crate::mail::{Envelope, Recipient, Tls};
@@ -23,6 +24,16 @@ pub enum StartTls {
     Offered,
 }
 
+/// Whether clients may log in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// AUTH is not offered, and not recognized.
+    #[default]
+    Absent,
+    /// AUTH is offered inside TLS, and refused in the clear.
+    InsideTls,
+}
+
 /// What a listener's sessions have in common.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -36,6 +47,8 @@ pub struct Settings {
     pub recipients_max: usize,
     /// Whether STARTTLS is offered.
     pub starttls: StartTls,
+    /// Whether clients may log in.
+    pub auth: Auth,
     /// What becomes of lines that end in LF alone.
     pub bare_lf: BareLf,
 }
@@ -61,6 +74,8 @@ pub enum Event<'i> {
         /// The protocol for `Received: ... with` (RFC 3848, RFC 6531 section 4.3).
         protocol: &'static str,
     },
+    /// AUTH: check it, then answer with [`Session::authenticated`] or, after a pause, [`Session::refuse_login`].
+    Authenticate(Login),
     /// The 220 is in `out`, and what was sent ahead is gone: handshake, then [`Session::tls_started`].
     StartTls,
     /// Send what is in `out`, then close the connection.
@@ -81,6 +96,8 @@ pub struct Step<'i> {
 #[derive(Debug)]
 pub(super) enum Phase {
     Command,
+    /// The next line is a response to a challenge.
+    Response(Exchange),
     /// The driver has a question to answer.
     Asked(Question),
     /// What DATA carries.
@@ -97,6 +114,7 @@ pub(super) enum Phase {
 pub(super) enum Question {
     Mail(Envelope),
     Rcpt(Recipient),
+    Login,
     Data,
     /// The first of a message.
     Chunk(Chunk),
@@ -128,14 +146,26 @@ pub struct Session {
     pub(super) tls: Option<Tls>,
     pub(super) hello: Option<Hello>,
     pub(super) transaction: Option<Transaction>,
+    pub(super) account: Option<String>,
+    pub(super) logins_refused: u32,
     errors: u32,
 }
 
 impl Session {
     /// A session before its greeting. With implicit TLS, [`Session::tls_started`] comes first.
     pub fn new(settings: Arc<Settings>) -> Session {
-        let lines = Lines::new(settings.bare_lf);
-        Session { settings, phase: Phase::Command, lines, tls: None, hello: None, transaction: None, errors: 0 }
+        let lines = Lines::new(settings.bare_lf, limits::COMMAND_LINE_BYTES_MAX);
+        Session {
+            settings,
+            phase: Phase::Command,
+            lines,
+            tls: None,
+            hello: None,
+            transaction: None,
+            account: None,
+            logins_refused: 0,
+            errors: 0,
+        }
     }
 
     /// Appends the 220 that opens the session.
@@ -160,7 +190,7 @@ impl Session {
                 }
                 Phase::Asked(_) => return Step { consumed, event: None },
                 Phase::Handshake | Phase::Closed => (rest.len(), None),
-                Phase::Command => self.command_line(rest, out),
+                Phase::Command | Phase::Response(_) => self.line(rest, out),
                 Phase::Content(_) => self.content(rest, out),
                 Phase::Chunk(_) => self.chunk(rest, out),
             };
@@ -264,7 +294,9 @@ impl Session {
         self.tls = Some(tls);
         self.hello = None;
         self.transaction = None;
-        self.lines = Lines::new(self.settings.bare_lf);
+        self.account = None;
+        let bytes_max = if self.offers_auth() { limits::AUTH_LINE_BYTES_MAX } else { limits::COMMAND_LINE_BYTES_MAX };
+        self.lines = Lines::new(self.settings.bare_lf, bytes_max);
         self.phase = Phase::Command;
     }
 
@@ -307,13 +339,15 @@ impl Session {
         self.say(reply, out);
     }
 
-    fn command_line<'i>(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Option<Event<'i>>) {
+    fn line<'i>(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Option<Event<'i>>) {
         let (used, line) = self.lines.next(input);
         let event = match line {
             None => None,
-            Some(Line::Whole(line)) => self.execute(&line, out),
+            Some(Line::Whole(line)) => self.whole_line(&line, out),
             Some(Line::TooLong) => {
-                self.fault(&reply::LINE_TOO_LONG, out);
+                let is_response = matches!(self.phase, Phase::Response(_));
+                self.phase = Phase::Command;
+                self.fault(if is_response { &reply::AUTH_LINE_TOO_LONG } else { &reply::LINE_TOO_LONG }, out);
                 None
             }
             // To answer and go on would run what someone smuggled behind the LF.
@@ -323,6 +357,18 @@ impl Session {
             }
         };
         (used, event)
+    }
+
+    fn whole_line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Option<Event<'static>> {
+        if let Phase::Response(exchange) = std::mem::replace(&mut self.phase, Phase::Command) {
+            return self.respond(exchange, line, out);
+        }
+        let is_auth = line.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH "));
+        if line.len() + 2 > limits::COMMAND_LINE_BYTES_MAX && !is_auth {
+            self.fault(&reply::LINE_TOO_LONG, out);
+            return None;
+        }
+        self.execute(line, out)
     }
 
     fn content<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> (usize, Option<Event<'i>>) {
@@ -351,19 +397,21 @@ impl Session {
         Some(Event::End { envelope: transaction.envelope, protocol })
     }
 
-    /// RFC 3848 registers no S for HELO over TLS, and RFC 6531 a name of its own for internationalized transactions.
+    /// RFC 3848 registers no S for HELO over TLS, and RFC 6531 a name of its own for internationalized transactions. A login is
+    /// only taken inside TLS.
     fn protocol(&self, envelope: &Envelope) -> &'static str {
         let is_plain = self.hello.as_ref().is_none_or(|hello| hello.extensions == Extensions::None);
-        match (self.settings.dialect, envelope.smtputf8, &self.tls) {
-            (Dialect::Smtp, _, _) if is_plain => "SMTP",
-            (Dialect::Smtp, false, None) => "ESMTP",
-            (Dialect::Smtp, false, Some(_)) => "ESMTPS",
-            (Dialect::Smtp, true, None) => "UTF8SMTP",
-            (Dialect::Smtp, true, Some(_)) => "UTF8SMTPS",
-            (Dialect::Lmtp, false, None) => "LMTP",
-            (Dialect::Lmtp, false, Some(_)) => "LMTPS",
-            (Dialect::Lmtp, true, None) => "UTF8LMTP",
-            (Dialect::Lmtp, true, Some(_)) => "UTF8LMTPS",
+        let security = match (&self.tls, &self.account) {
+            (None, _) => 0,
+            (Some(_), None) => 1,
+            (Some(_), Some(_)) => 2,
+        };
+        match (self.settings.dialect, envelope.smtputf8) {
+            (Dialect::Smtp, _) if is_plain => "SMTP",
+            (Dialect::Smtp, false) => ["ESMTP", "ESMTPS", "ESMTPSA"][security],
+            (Dialect::Smtp, true) => ["UTF8SMTP", "UTF8SMTPS", "UTF8SMTPSA"][security],
+            (Dialect::Lmtp, false) => ["LMTP", "LMTPS", "LMTPSA"][security],
+            (Dialect::Lmtp, true) => ["UTF8LMTP", "UTF8LMTPS", "UTF8LMTPSA"][security],
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The server session under test, with a driver that decides by names. Words: lmtp starttls normalize recipients=N bytes=N.
+//! The server session under test, with a driver that decides by names. Words: lmtp starttls auth normalize recipients=N bytes=N.
 
 use super::{Side, escape, marked};
 use crate::mail::{Address, Envelope, Recipient, Tls};
 use crate::smtp::Dialect;
 use crate::smtp::server::reply;
-use crate::smtp::server::{BareLf, Event, Reply, Session, Settings, StartTls};
+use crate::smtp::server::{Auth, BareLf, Event, Login, LoginRefusal, Reply, Session, Settings, StartTls};
 use std::sync::Arc;
 
 pub struct Server {
@@ -27,6 +27,7 @@ impl Server {
             message_bytes_max: number("bytes=", 1000),
             recipients_max: usize::try_from(number("recipients=", 100)).expect("small"),
             starttls: if has("starttls") { StartTls::Offered } else { StartTls::Absent },
+            auth: if has("auth") { Auth::InsideTls } else { Auth::Absent },
             bare_lf: if has("normalize") { BareLf::Normalize } else { BareLf::Refuse },
         };
         let session = Session::new(Arc::new(settings));
@@ -63,6 +64,7 @@ impl Server {
             Event::Body(octets) => self.body(octets),
             Event::Discard(reply) => self.note(&format!("discard, {}", reply.code())),
             Event::End { envelope, protocol } => self.end(&envelope, protocol),
+            Event::Authenticate(login) => self.login(&login),
             Event::StartTls => {
                 self.note("starttls");
                 self.wants_tls = true;
@@ -77,6 +79,16 @@ impl Server {
             self.session.refuse_content(reply::STORAGE_UNAVAILABLE.clone());
         }
         self.draft.extend_from_slice(octets);
+    }
+
+    /// The password is the name; what is called `later` cannot be checked.
+    fn login(&mut self, login: &Login) {
+        self.note(&format!("login {login:?}"));
+        match login.user.as_str() {
+            "later" => self.session.refuse_login(LoginRefusal::Unavailable, &mut self.out),
+            user if user.as_bytes() == login.password.as_slice() => self.session.authenticated(user, &mut self.out),
+            _ => self.session.refuse_login(LoginRefusal::Credentials, &mut self.out),
+        }
     }
 
     fn end(&mut self, envelope: &Envelope, protocol: &str) {

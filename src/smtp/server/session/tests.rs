@@ -1,5 +1,6 @@
 //! What drivers may do besides following the conversation.
 
+use super::super::login::LoginRefusal;
 use super::*;
 
 fn session(dialect: Dialect) -> Session {
@@ -9,6 +10,7 @@ fn session(dialect: Dialect) -> Session {
         message_bytes_max: 1000,
         recipients_max: 10,
         starttls: StartTls::Offered,
+        auth: Auth::InsideTls,
         bare_lf: BareLf::Refuse,
     };
     Session::new(Arc::new(settings))
@@ -132,4 +134,44 @@ fn nothing_behind_starttls_is_ever_run() {
     assert_eq!(feed(&mut session, b"OP\r\n", "", &mut out), [""; 0]);
     assert_eq!(text(&mut out), "500 5.5.1 Command not recognized\r\n");
     assert_eq!((session.client_name(), session.tls().is_some()), ("", true));
+}
+
+/// The reply to one line of `length` octets, inside TLS, where logins are taken.
+fn reply_to(start: &str, length: usize) -> String {
+    let (mut session, mut out) = (session(Dialect::Smtp), Vec::new());
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    feed(&mut session, HELLO, "", &mut out);
+    out.clear();
+    let last = start.rsplit('\n').next().unwrap_or_default();
+    let line = format!("{start}{}\r\n", "A".repeat(length - last.len() - 2));
+    assert_eq!(feed(&mut session, line.as_bytes(), "", &mut out), [""; 0]);
+    text(&mut out)
+}
+
+#[test]
+fn only_logins_may_be_long() {
+    let malformed = "501 5.5.2 Malformed authentication response\r\n";
+    let too_long = "500 5.5.2 Line too long\r\n";
+    assert_eq!(reply_to("NOOP ", limits::COMMAND_LINE_BYTES_MAX), "250 2.0.0 Ok\r\n");
+    assert_eq!(reply_to("NOOP ", limits::COMMAND_LINE_BYTES_MAX + 1), too_long);
+    assert_eq!(reply_to("AUTH PLAIN ", limits::AUTH_LINE_BYTES_MAX), malformed);
+    assert_eq!(reply_to("auth PLAIN ", limits::AUTH_LINE_BYTES_MAX + 1), too_long);
+    let response = "AUTH PLAIN\r\n";
+    assert_eq!(reply_to(response, limits::AUTH_LINE_BYTES_MAX), format!("334 \r\n{malformed}"));
+    let past = "334 \r\n500 5.5.6 Authentication response too long\r\n";
+    assert_eq!(reply_to(response, limits::AUTH_LINE_BYTES_MAX + 1), past);
+}
+
+#[test]
+fn a_login_is_answered_once_and_forgotten_by_tls() {
+    let (mut session, mut out) = (session(Dialect::Smtp), Vec::new());
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    session.authenticated("nobody asked", &mut out);
+    session.refuse_login(LoginRefusal::Credentials, &mut out);
+    assert_eq!((text(&mut out).as_str(), session.account()), ("", None));
+    feed(&mut session, &[HELLO, b"AUTH PLAIN AGEAYg==\r\n"].concat(), "Authenticate", &mut out);
+    session.authenticated("a", &mut out);
+    assert_eq!(session.account(), Some("a"));
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    assert_eq!(session.account(), None);
 }
