@@ -77,11 +77,6 @@ impl Client {
         self.try_send(&stuffed(message))?;
         self.try_reply()
     }
-    /// Whether the peer has closed.
-    pub fn is_closed(&mut self) -> bool {
-        let mut rest = Vec::new();
-        matches!(self.reader.read_to_end(&mut rest), Ok(0) | Err(_))
-    }
 }
 
 /// A message as DATA carries it (RFC 5321 section 4.5.2).
