@@ -1,2 +1,7 @@
-//! Sealpost.
-fn main() {}
+//! The program. Everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealpost::gateway::cli::run()
+}

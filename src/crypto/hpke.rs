@@ -75,7 +75,8 @@ impl PrivateKey {
     }
     /// Opens what the public half sealed with the same info and aad.
     pub fn open(&self, info: &str, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
-        let (head, ciphertext) = sealed.split_at_checked(ENCAPSULATED_BYTES).ok_or(Error::Malformed("no encapsulated key"))?;
+        let (head, ciphertext) =
+            sealed.split_at_checked(ENCAPSULATED_BYTES).ok_or(Error::Malformed("no encapsulated key"))?;
         let encapsulated =
             <XWing as Kem>::EncappedKey::from_bytes(head).map_err(|_| Error::Malformed("encapsulated key"))?;
         hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, XWing>(

@@ -10,6 +10,7 @@ pub use lock::DirLock;
 pub use real::RealDisk;
 pub use volatile::{Filesystem, filesystem};
 
+use std::any::Any;
 use std::io;
 use std::path::Path;
 
@@ -55,6 +56,14 @@ pub trait Disk: Send + Sync {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Octets that can still be written where `path` lies.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Whether the file system under `path` keeps what it syncs.
+    fn filesystem(&self, path: &Path) -> io::Result<Filesystem> {
+        filesystem(path)
+    }
+    /// Takes a directory for this process until the value is dropped; `WouldBlock` when another holds it.
+    fn lock(&self, dir: &Path) -> io::Result<Box<dyn Any + Send>> {
+        Ok(Box::new(DirLock::acquire(dir)?))
+    }
 }
 
 /// Replaces `path` by `octets` so that a crash leaves the old file or the new one, whole: temporary file, sync, rename,

@@ -118,9 +118,10 @@ mod tests {
 
     #[test]
     fn rows_and_failures_come_back() {
-        assert_eq!(served(&Request::Status, |r| Ok(vec![serde_json::to_value(r).expect("JSON")])), Ok(vec![
-            serde_json::json!({"command": "status"})
-        ]));
+        assert_eq!(
+            served(&Request::Status, |r| Ok(vec![serde_json::to_value(r).expect("JSON")])),
+            Ok(vec![serde_json::json!({"command": "status"})])
+        );
         assert_eq!(served(&Request::Seal, |_| Err("locked".into())), Err("locked".into()));
     }
 

@@ -89,7 +89,10 @@ fn explanation(out: &mut String, report: &Report<'_>) {
     line_to(out, &format!("This is the mail gateway {}.", report.hostname));
     line_to(out, "\r\nYour message could not be delivered to these recipients, and will not be tried again:\r\n");
     for one in report.failed {
-        line_to(out, &format!("  <{}>\r\n    {} {}", ascii(&one.address.to_string()), one.status, ascii(&one.diagnostic)));
+        line_to(
+            out,
+            &format!("  <{}>\r\n    {} {}", ascii(&one.address.to_string()), one.status, ascii(&one.diagnostic)),
+        );
     }
     line_to(out, &format!("\r\nFor questions, name this id: {}", report.about));
 }
@@ -167,7 +170,8 @@ mod tests {
 
     #[test]
     fn has_the_three_parts_of_a_report() {
-        let text = compose_about(b"From: alice@example.org\r\nSubject: secret\r\n\r\nthe body", "550 5.1.1 no such user");
+        let text =
+            compose_about(b"From: alice@example.org\r\nSubject: secret\r\n\r\nthe body", "550 5.1.1 no such user");
         let parsed = mail_parser::MessageParser::default().parse(text.as_bytes()).expect("a message");
         assert_eq!(parsed.attachment_count() + parsed.text_body_count(), 3);
         for line in [

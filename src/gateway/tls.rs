@@ -62,8 +62,7 @@ fn certified(certificates: &Path, key: &Path) -> Result<CertifiedKey, Error> {
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let all: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).map_err(|e| fault(path, &e))?.collect();
+    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| fault(path, &e))?.collect();
     match all {
         Err(e) => Err(fault(path, &e)),
         Ok(none) if none.is_empty() => Err(fault(path, &"holds no certificate")),
@@ -157,7 +156,9 @@ pub struct Issued {
 /// Makes `init`'s certificates: ECDSA P-256, for `names` (DNS names and IP addresses). The authority's key is not kept: it
 /// signs this one certificate.
 pub fn issue(organization: &str, names: &[String]) -> Result<Issued, rcgen::Error> {
-    use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+    use rcgen::{
+        BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    };
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::new(Vec::<String>::new())?;
     ca.distinguished_name.push(DnType::CommonName, format!("{organization} Sealpost CA"));

@@ -71,7 +71,7 @@ pub enum Disposition {
     /// The message is not accepted for this recipient. The text is public.
     #[n(0)]
     Refuse {
-        /// What the sender reads, one line of printable ASCII.
+        /// What the sender reads behind `550 `: an enhanced status (RFC 3463) and one line of printable ASCII.
         #[n(0)]
         text: String,
     },
@@ -83,7 +83,8 @@ pub enum Disposition {
 /// One line of a ruling's explanation: which rule set which action, or which fact decided.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct Why {
-    /// The action: `sign`, `encrypt`, `format`, `no_key`, `refuse`.
+    /// The action (`sign`, `encrypt`, `format`, `no_key`, `refuse`) or what was considered (`author`, `signing key`,
+    /// `recipient key`).
     #[n(0)]
     pub action: String,
     /// The value it got.

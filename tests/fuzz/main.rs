@@ -4,9 +4,10 @@
 //! `SEALPOST_FUZZ_SECONDS=3600 SEALPOST_FUZZ_SEED=7 cargo test --release --test fuzz NAME -- --nocapture`.
 //! A crash prints the seed and the input in hexadecimal; the input then becomes a named test.
 
+mod catalog;
 mod driver;
-mod imap;
+mod keyring;
 mod mail;
-mod pop3;
-#[path = "../view/mod.rs"]
-mod view;
+mod policy;
+mod protect;
+mod smtp;

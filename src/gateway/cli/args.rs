@@ -227,7 +227,7 @@ pub enum Archive {
     /// Check the archive; exit 1 on any finding
     Verify {
         /// 0: without keys; 2: open every message
-        #[arg(long, default_value_t = 0, value_parser = PossibleValuesParser::new(["0", "2"]).map(|v| if v == "2" { 2 } else { 0 }))]
+        #[arg(long, default_value_t = 0, value_parser = PossibleValuesParser::new(["0", "2"]).map(|v| if v == "2" { 2u8 } else { 0u8 }))]
         level: u8,
         /// Also compare with a checkpoint kept elsewhere
         #[arg(long, value_name = "FILE")]

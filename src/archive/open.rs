@@ -1,0 +1,295 @@
+//! The archive as a handle: made once, opened by the gateway with its host key, or by anyone for reading. Opening changes
+//! nothing on disk.
+
+use super::Error;
+use super::checkpoint::Signer;
+use super::checkpoint::Verifier;
+use super::cursor::Malformed;
+use super::files;
+use super::keys;
+use super::keys::Generation;
+use super::keys::Officer;
+use super::keys::Origin;
+use super::keys::Piece;
+use super::keys::Subset;
+use super::layout::ArchiveId;
+use super::layout::Layout;
+use super::leaf::Epoch;
+use super::leaf::Key;
+use super::leaf::Seal;
+use super::log;
+use super::log::Leaves;
+use super::log::Log;
+use super::officers::Certificate;
+use super::shares;
+use super::shares::Label;
+use super::tile::TreeHead;
+use super::tile::WIDTH;
+use crate::clock::Timestamp;
+use crate::crypto::Secret;
+use crate::crypto::hpke;
+use crate::crypto::random;
+use crate::crypto::sha256;
+use crate::durable;
+use crate::durable::Disk;
+use crate::journal::Leaf;
+use crate::journal::LeafKind;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The leaves that `create` writes: EPOCH and KEY. They need no sealing.
+const FIRST_LEAVES: u64 = 2;
+
+/// How an archive is made.
+#[derive(Clone, Copy, Debug)]
+pub struct CreateOptions<'a> {
+    /// Who can open it.
+    pub officers: &'a [Certificate],
+    /// How many of them it takes.
+    pub threshold: u8,
+    /// UIDs begin above this.
+    pub uid_base: u32,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A segment with the place of its SEAL leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Index of the SEAL leaf. MODSEQ of its messages is this + 1.
+    pub seal_index: u64,
+    /// The SEAL leaf.
+    pub seal: Seal,
+}
+
+/// What changes while an archive is open.
+pub(super) struct State {
+    pub log: Log,
+    pub last: Option<SegmentInfo>,
+    /// Whether the leftovers of a crash have been looked for.
+    pub swept: bool,
+}
+
+/// An open archive. Cheap to clone; clones share one state.
+#[derive(Clone)]
+pub struct Archive {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub disk: Arc<dyn Disk>,
+    pub layout: Layout,
+    pub epoch: Epoch,
+    pub generation: Generation,
+    pub public: hpke::PublicKey,
+    /// Only with the host key.
+    pub signer: Option<Signer>,
+    pub state: Mutex<State>,
+    /// Held during a seal pass: one at a time.
+    pub pass: Mutex<()>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // State is replaced whole after each durable step, so that a panic elsewhere leaves it true.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Archive {
+    /// Makes an archive in `dir`: archive key (its secret split among the officers and forgotten), log key under the host key,
+    /// and a log whose first leaves are EPOCH and KEY. Refuses a directory that has one.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        host_key: &Secret<32>,
+        options: &CreateOptions<'_>,
+    ) -> Result<Archive, Error> {
+        let layout = Layout::new(dir);
+        if disk.exists(&layout.descriptor()) {
+            return Err(Error::Exists);
+        }
+        let archive = ArchiveId::from_octets(random::bytes()?);
+        let seed = random::hedged("log key", &[archive.octets()])?;
+        let signer = Signer::new(&archive, &seed)?;
+        let epoch =
+            Epoch { archive, created: options.now, uid_base: options.uid_base, log_public: signer.verifier().public() };
+        let generation = first_generation(archive, options)?.encode();
+        let log_key = keys::seal_log_key(host_key, &archive, &seed)?;
+        for dir in [layout.segments(), layout.key_copies(), layout.covers()] {
+            disk.create_dir(&dir).map_err(|e| Error::io(layout.name(&dir), e))?;
+        }
+        let leaves = first_leaves(&epoch, &generation, options).ok_or(Error::Bug("a first leaf is too long"))?;
+        let vkey = signer.verifier().vkey().into_bytes();
+        let new = [(layout.generation(1), generation), (layout.log_key(), log_key), (layout.vkey(), vkey)];
+        files::write_new(disk.as_ref(), &new).map_err(|e| Error::io("keys", e))?;
+        Log::empty().extend(disk.as_ref(), &layout, &signer, leaves)?;
+        let path = layout.descriptor();
+        durable::replace(disk.as_ref(), &path, &keys::encode_descriptor(&epoch))
+            .map_err(|e| Error::io(layout.name(&path), e))?;
+        // An archive from here; what an earlier crash left is overwritten by the next attempt.
+        Archive::open(disk, dir, host_key)
+    }
+
+    /// Opens the archive in `dir` for the gateway, which seals.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, host_key: &Secret<32>) -> Result<Archive, Error> {
+        let layout = Layout::new(dir);
+        let epoch = keys::load_descriptor(disk.as_ref(), &layout)?;
+        let signer = keys::load_signer(disk.as_ref(), &layout, host_key, &epoch)?;
+        Archive::load(disk, layout, epoch, Some(signer))
+    }
+
+    /// Opens the archive in `dir` for reading: without the host key nothing can be sealed.
+    pub fn open_read_only(disk: Arc<dyn Disk>, dir: &Path) -> Result<Archive, Error> {
+        let layout = Layout::new(dir);
+        let epoch = keys::load_descriptor(disk.as_ref(), &layout)?;
+        Archive::load(disk, layout, epoch, None)
+    }
+
+    fn load(disk: Arc<dyn Disk>, layout: Layout, epoch: Epoch, signer: Option<Signer>) -> Result<Archive, Error> {
+        let verifier = Verifier::new(&epoch.archive, epoch.log_public);
+        let log = Log::load(disk.as_ref(), &layout, &verifier)?;
+        let generation = Generation::load(disk.as_ref(), &layout, 1)?;
+        let path = layout.generation(1);
+        let public = generation.public_key().map_err(|what| Error::damaged(layout.name(&path), what))?;
+        let last = last_seal(disk.as_ref(), &layout, log.size())?;
+        let state = Mutex::new(State { log, last, swept: false });
+        let inner = Inner { disk, layout, epoch, generation, public, signer, state, pass: Mutex::new(()) };
+        Ok(Archive { inner: Arc::new(inner) })
+    }
+
+    /// Reads the checkpoint again: another process may have sealed since.
+    pub fn refresh(&self) -> Result<(), Error> {
+        let _pass = lock(&self.inner.pass);
+        let verifier = Verifier::new(&self.inner.epoch.archive, self.inner.epoch.log_public);
+        let log = Log::load(self.inner.disk.as_ref(), &self.inner.layout, &verifier)?;
+        let last = last_seal(self.inner.disk.as_ref(), &self.inner.layout, log.size())?;
+        let mut state = lock(&self.inner.state);
+        state.log = log;
+        state.last = last;
+        Ok(())
+    }
+
+    /// The archive's id.
+    pub fn id(&self) -> ArchiveId {
+        self.inner.epoch.archive
+    }
+    /// When it was made.
+    pub fn created(&self) -> Timestamp {
+        self.inner.epoch.created
+    }
+    /// UID of a message = this + its ACCEPT index + 1.
+    pub fn uid_base(&self) -> u32 {
+        self.inner.epoch.uid_base
+    }
+    /// The public half of the archive key: seals segment keys and journal keys.
+    pub fn public_key(&self) -> hpke::PublicKey {
+        self.inner.public.clone()
+    }
+    /// Leaves in the signed log: what `Journal::open` calls `leaves_before`.
+    pub fn log_size(&self) -> u64 {
+        lock(&self.inner.state).log.size()
+    }
+    /// The newest checkpoint's size and root.
+    pub fn tree_head(&self) -> TreeHead {
+        lock(&self.inner.state).log.head()
+    }
+    /// Every ACCEPT and RESULT below this is in segments.
+    pub fn sealed_through(&self) -> u64 {
+        lock(&self.inner.state).last.as_ref().map_or(FIRST_LEAVES, |info| info.seal.through)
+    }
+    /// The newest segment.
+    pub fn last_segment(&self) -> Option<SegmentInfo> {
+        lock(&self.inner.state).last.clone()
+    }
+    /// One leaf of the signed log, as it was hashed; `None` behind its end.
+    pub fn leaf(&self, index: u64) -> Result<Option<Vec<u8>>, Error> {
+        let size = self.log_size();
+        let mut leaves = Leaves::new(self.inner.disk.as_ref(), &self.inner.layout, size);
+        Ok(leaves.get(index)?.map(<[u8]>::to_vec))
+    }
+    /// All segments in the order they were sealed.
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>, Error> {
+        self.segments_after(None)
+    }
+    /// The segments whose SEAL leaf has a greater index, in order.
+    pub fn segments_after(&self, seal_index: Option<u64>) -> Result<Vec<SegmentInfo>, Error> {
+        let (size, last) = {
+            let state = lock(&self.inner.state);
+            (state.log.size(), state.last.clone())
+        };
+        let mut leaves = Leaves::new(self.inner.disk.as_ref(), &self.inner.layout, size);
+        let mut found = Vec::new();
+        let mut next = last;
+        while let Some(info) = next.filter(|info| seal_index.is_none_or(|known| info.seal_index > known)) {
+            next = info.seal.previous.map(|index| seal_at(&mut leaves, index, info.seal_index)).transpose()?;
+            found.push(info);
+        }
+        found.reverse();
+        Ok(found)
+    }
+}
+
+fn first_generation(archive: ArchiveId, options: &CreateOptions<'_>) -> Result<Generation, Error> {
+    let (private, public) = hpke::generate()?;
+    let number = 1;
+    let bad_count = |_| Error::Officer("1 to 7 officers, and at least 1 of them to open".into());
+    let sets = shares::subsets(options.officers.len(), usize::from(options.threshold)).map_err(bad_count)?;
+    let mut subsets = Vec::with_capacity(sets.len());
+    for members in sets {
+        let pieces = shares::split(private.expose(), members.len())?;
+        let seal = |(&officer, piece): (&u8, &Secret<32>)| {
+            let text = Label { archive, generation: number, members: &members, officer }.text(piece);
+            options.officers[usize::from(officer)].seal(text.expose(), options.now).map(Piece)
+        };
+        let pieces = members.iter().zip(&pieces).map(seal).collect::<Result<_, _>>()?;
+        subsets.push(Subset { members, pieces });
+    }
+    let officer = |c: &Certificate| Ok(Officer { fingerprint: c.fingerprint(), certificate: c.octets()? });
+    let officers = options.officers.iter().map(officer).collect::<Result<_, Error>>()?;
+    let threshold = options.threshold;
+    Ok(Generation { archive, number, public: public.octets(), origin: Origin::Gateway, threshold, officers, subsets })
+}
+
+fn first_leaves(epoch: &Epoch, generation: &[u8], options: &CreateOptions<'_>) -> Option<Vec<Vec<u8>>> {
+    let key = Key {
+        generation: 1,
+        file: sha256(generation),
+        origin: Origin::Gateway,
+        threshold: options.threshold,
+        officers: u8::try_from(options.officers.len()).ok()?,
+    };
+    Some(vec![epoch.to_leaf()?.octets(), key.to_leaf()?.octets()])
+}
+
+/// The SEAL leaf of a leaf's octets; `None` for another kind.
+pub(super) fn as_seal(octets: &[u8]) -> Option<Result<Seal, Malformed>> {
+    let leaf = Leaf::parse(octets)?;
+    (leaf.kind == LeafKind::Seal).then(|| Seal::from_body(&leaf.body))
+}
+
+/// The SEAL leaf nearest to the end of a log. Every pass ends with one, so that it is seldom far.
+fn last_seal(disk: &dyn Disk, layout: &Layout, size: u64) -> Result<Option<SegmentInfo>, Error> {
+    for number in (0..size.div_ceil(WIDTH as u64)).rev() {
+        let width = log::bundle_width(size, number);
+        let leaves = log::read_bundle(disk, layout, number, width)?;
+        for (at, leaf) in leaves.iter().enumerate().rev() {
+            if let Some(seal) = as_seal(leaf) {
+                let path = layout.bundle(number, width);
+                let seal = seal.map_err(|what| Error::damaged(layout.name(&path), what))?;
+                return Ok(Some(SegmentInfo { seal_index: number * WIDTH as u64 + at as u64, seal }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The SEAL leaf at `index`, which must lie before the one that named it.
+fn seal_at(leaves: &mut Leaves<'_>, index: u64, named_by: u64) -> Result<SegmentInfo, Error> {
+    let damaged = |what| Error::damaged(format!("leaf {index}"), Malformed(what));
+    if index >= named_by {
+        return Err(damaged("a SEAL leaf names a later one"));
+    }
+    match leaves.get(index)?.and_then(as_seal) {
+        Some(Ok(seal)) => Ok(SegmentInfo { seal_index: index, seal }),
+        _ => Err(damaged("no SEAL leaf")),
+    }
+}

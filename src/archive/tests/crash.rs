@@ -1,0 +1,143 @@
+//! The power goes at every operation of a seal pass; whatever the disk kept, everything accepted is sealed exactly once.
+
+use super::super::*;
+use super::disk::{FakeDisk, Faults, Random};
+use super::world::{World, message};
+use crate::mail::MailId;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+struct Scene {
+    disk: FakeDisk,
+    world: World,
+    mails: BTreeMap<MailId, Vec<u8>>,
+}
+
+/// An archive with a segment, and a journal with a new message, a late result and a result in time.
+fn scene(mails_before: usize) -> Scene {
+    let disk = FakeDisk::default();
+    let world = World::new(Arc::new(disk.clone()), Path::new("/gw"));
+    let mut mails = BTreeMap::new();
+    let mut accept = |n: usize| {
+        let octets = message(n);
+        let id = world.accept(&octets);
+        mails.insert(id, octets);
+        id
+    };
+    let early = (0..mails_before).map(&mut accept).last();
+    world.seal();
+    let late = accept(5000);
+    if let Some(early) = early {
+        world.deliver(early, 0);
+    }
+    world.deliver(late, 1);
+    accept(70);
+    Scene { disk, world, mails }
+}
+
+/// Restarts on what the disk has, seals, and holds the whole archive against what was accepted.
+fn check(scene: Scene, seed: u64) {
+    let Scene { disk, world, mails } = scene;
+    let World { disk: shared, root, clock, journal, archive } = world;
+    journal.close();
+    drop(archive);
+    disk.crash(&mut Random(seed));
+    let world = World::resume(shared, root, clock);
+    world.archive.reconcile(&world.journal).expect("reconciled");
+    world.seal();
+    let unlocked = world.unlock();
+    let report = world.assert_whole(&unlocked);
+    assert_eq!((report.covered, report.pending, report.missing), (mails.len() as u64, 0, 0), "seed {seed}");
+    let mut sealed = BTreeMap::new();
+    for segment in unlocked.segments().expect("segments") {
+        for entry in unlocked.directory(&segment).expect("a directory") {
+            let twice = sealed.insert(entry.id, unlocked.octets(&segment, entry.slot).expect("octets"));
+            assert!(twice.is_none(), "covered twice");
+        }
+    }
+    assert_eq!(sealed, mails, "seed {seed}");
+    assert_no_leftovers(&world);
+}
+
+fn assert_no_leftovers(world: &World) {
+    let segments = world.archive.segments().expect("segments").len();
+    for (dir, each) in [("segments", 2), ("key-copies", 1), ("log/cover", 1)] {
+        let names = world.disk.list(&world.dir().join(dir)).expect("a list");
+        assert_eq!(names.len(), segments * each, "{dir}: {names:?}");
+    }
+}
+
+fn operations(mails_before: usize) -> u64 {
+    let scene = scene(mails_before);
+    let before = scene.disk.operations();
+    scene.world.seal();
+    scene.disk.operations() - before
+}
+
+/// `faults` makes the disk fail at an operation counted from now.
+fn fail_everywhere(mails_before: usize, faults: fn(u64) -> Faults, seeds: u64) {
+    let total = operations(mails_before);
+    assert!(total > 20, "a pass has many steps");
+    for step in 1..=total + 2 {
+        for seed in 0..seeds {
+            let scene = scene(mails_before);
+            scene.disk.set(faults(scene.disk.operations() + step));
+            let sealed = scene.world.archive.seal(&scene.world.journal, scene.world.clock.as_ref());
+            assert!(sealed.is_ok() || step <= total, "step {step}: {sealed:?}");
+            check(scene, step * 1000 + seed);
+        }
+    }
+}
+
+#[test]
+fn power_lost_at_every_step() {
+    let faults = |at| Faults { power_off_at: Some(at), ..Faults::default() };
+    fail_everywhere(3, faults, 2);
+}
+
+#[test]
+fn power_lost_at_every_step_over_a_tiles_border() {
+    let faults = |at| Faults { power_off_at: Some(at), ..Faults::default() };
+    fail_everywhere(250, faults, 1);
+}
+
+#[test]
+fn one_failed_operation_and_the_same_process_goes_on() {
+    let total = operations(3);
+    for step in 1..=total {
+        let scene = scene(3);
+        let at = scene.disk.operations() + step;
+        scene.disk.set(Faults { fail_at: Some(at), ..Faults::default() });
+        let first = scene.world.archive.seal(&scene.world.journal, scene.world.clock.as_ref());
+        scene.disk.set(Faults::default());
+        // The journal may have lost its file to the failure and refuse; the archive must not make things worse.
+        let second = scene.world.archive.seal(&scene.world.journal, scene.world.clock.as_ref());
+        if second.is_ok() && first.is_ok() {
+            scene.world.assert_whole(&scene.world.unlock());
+        }
+        check(scene, step);
+    }
+}
+
+#[test]
+fn a_message_nobody_can_read_is_declared_and_the_others_are_sealed() {
+    let disk = FakeDisk::default();
+    let world = World::new(Arc::new(disk.clone()), Path::new("/gw"));
+    // Each message fills much of a journal file, so that one can be hit alone.
+    let ids: Vec<_> = (0..3).map(|n| world.accept(&message(400_000 + n))).collect();
+    let world = world.reopen();
+    let files = world.disk.list(&world.root.join("journal")).expect("a list");
+    let hit = files.iter().find_map(|name| {
+        let path = world.root.join("journal").join(name);
+        let octets = world.disk.read(&path).ok().filter(|o| o.len() > 200_000)?;
+        octets[100_000..200_000].iter().any(|&o| o != 0).then_some(path)
+    });
+    disk.bend(&hit.expect("a file with mail"), |octets| octets[150_000] ^= 1);
+    let report = world.seal();
+    assert_eq!(report.messages, 2);
+    let unlocked = world.unlock();
+    let report = world.verify(Some(&unlocked));
+    assert_eq!((report.findings, report.accepted, report.covered, report.gaps), (vec![], 3, 2, 1));
+    assert!(unlocked.find(&ids[2]).expect("looked").is_some());
+}

@@ -1,0 +1,206 @@
+//! A gateway's journal and archive in one place, and mail to put into them.
+
+use super::super::*;
+use crate::clock::Clock;
+use crate::clock::Timestamp;
+use crate::crypto::Secret;
+use crate::crypto::SecretBytes;
+use crate::crypto::random;
+use crate::durable::Disk;
+use crate::journal;
+use crate::journal::AcceptDraft;
+use crate::journal::Journal;
+use crate::journal::LeafEntry;
+use crate::journal::Outcome;
+use crate::journal::RecipientResult;
+use crate::journal::RenditionDraft;
+use crate::mail::Address;
+use crate::mail::BodyType;
+use crate::mail::Client;
+use crate::mail::Direction;
+use crate::mail::Envelope;
+use crate::mail::MailId;
+use crate::mail::Recipient;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+
+/// 2026-11-30T23:59:30Z: half a minute before a month ends.
+const START_S: i64 = 1_796_083_170;
+
+/// A clock that the test moves.
+pub struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub fn advance_s(&self, s: i64) {
+        self.0.fetch_add(s * 1000, Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.0.load(Ordering::Relaxed))
+    }
+}
+
+pub fn start() -> Timestamp {
+    Timestamp::from_s(START_S)
+}
+
+pub fn host_key() -> Secret<32> {
+    Secret::new([0x42; 32])
+}
+
+pub struct TestOfficer {
+    pub key: SecretBytes,
+    pub passphrase: SecretBytes,
+    pub certificate: Certificate,
+}
+
+/// Three officers, made once: deriving keys from passphrases takes its time.
+pub fn officers() -> &'static [TestOfficer] {
+    static OFFICERS: OnceLock<Vec<TestOfficer>> = OnceLock::new();
+    OFFICERS.get_or_init(|| {
+        let officer = |n: u32| {
+            let passphrase = passphrase().expect("a passphrase");
+            let made = generate(&format!("Officer {n} <officer{n}@example.org>"), &passphrase, start()).expect("a key");
+            let certificate = Certificate::parse(&made.certificate, start()).expect("a certificate");
+            TestOfficer { key: made.key, passphrase, certificate }
+        };
+        (1..=3).map(officer).collect()
+    })
+}
+
+pub struct World {
+    pub disk: Arc<dyn Disk>,
+    pub root: PathBuf,
+    pub clock: Arc<TestClock>,
+    pub archive: Archive,
+    pub journal: Journal,
+}
+
+fn open_journal(disk: &Arc<dyn Disk>, root: &Path, clock: &Arc<TestClock>, archive: &Archive) -> Journal {
+    let settings = journal::Settings {
+        dir: root.join("journal"),
+        file_bytes: 1 << 20,
+        spares: 0,
+        low_space_bytes: 0,
+        danger_volatile_filesystem: true,
+    };
+    let keys = journal::Keys { host: host_key(), archive: archive.public_key() };
+    let (size, through) = (archive.log_size(), archive.sealed_through());
+    let clock: Arc<dyn Clock> = clock.clone();
+    Journal::open(disk.clone(), clock, settings, keys, size, through).expect("a journal").0
+}
+
+impl World {
+    pub fn new(disk: Arc<dyn Disk>, root: &Path) -> World {
+        let certificate = [officers()[0].certificate.clone()];
+        let options = CreateOptions { officers: &certificate, threshold: 1, uid_base: 100, now: start() };
+        let archive = Archive::create(disk.clone(), &root.join("archive"), &host_key(), &options).expect("an archive");
+        let clock = Arc::new(TestClock(AtomicI64::new(START_S * 1000)));
+        let journal = open_journal(&disk, root, &clock, &archive);
+        World { disk, root: root.to_owned(), clock, archive, journal }
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.root.join("archive")
+    }
+
+    /// As after a restart of the gateway.
+    pub fn reopen(self) -> World {
+        let World { disk, root, clock, journal, .. } = self;
+        journal.close();
+        World::resume(disk, root, clock)
+    }
+
+    /// From what is on the disk.
+    pub fn resume(disk: Arc<dyn Disk>, root: PathBuf, clock: Arc<TestClock>) -> World {
+        let archive = Archive::open(disk.clone(), &root.join("archive"), &host_key()).expect("the archive");
+        let journal = open_journal(&disk, &root, &clock, &archive);
+        World { disk, root, clock, archive, journal }
+    }
+
+    pub fn accept(&self, octets: &[u8]) -> MailId {
+        let id = MailId::new(self.clock.now(), random::bytes().expect("random"));
+        let mut draft = self.journal.draft(id).expect("a draft");
+        draft.append(octets).expect("appended");
+        let (sender, receiver) = mpsc::channel();
+        draft.commit(accept_draft(self.clock.now()), Box::new(move |r| sender.send(r).expect("sent")));
+        receiver.recv().expect("an answer").expect("accepted")
+    }
+
+    pub fn deliver(&self, id: MailId, recipient: u32) {
+        let outcome = Outcome::Delivered { reply: format!("250 ok {recipient}") };
+        let result = RecipientResult { recipient, at: self.clock.now(), next_hop: "127.0.0.1:25".into(), outcome };
+        let (sender, receiver) = mpsc::channel();
+        let done: journal::Done<()> = Box::new(move |r| sender.send(r).expect("sent"));
+        self.journal.record_results(id, vec![result], journal::Sync::Now, Some(done)).expect("recorded");
+        receiver.recv().expect("an answer").expect("durable");
+    }
+
+    pub fn seal(&self) -> SealReport {
+        self.archive.seal(&self.journal, self.clock.as_ref()).expect("sealed")
+    }
+
+    pub fn unlock(&self) -> Unlocked {
+        let officer = &officers()[0];
+        self.archive.unlock(officer.key.expose(), &officer.passphrase).expect("unlocked")
+    }
+
+    pub fn journal_leaves(&self) -> Vec<LeafEntry> {
+        self.journal.leaves(self.archive.log_size(), usize::MAX)
+    }
+
+    /// Both levels, with the journal's leaves.
+    pub fn verify(&self, unlocked: Option<&Unlocked>) -> Report {
+        let journal = self.journal_leaves();
+        let options = VerifyOptions { unlocked, checkpoint: None, journal: &journal };
+        verify(self.disk.as_ref(), &self.dir(), &options)
+    }
+
+    pub fn assert_whole(&self, unlocked: &Unlocked) -> Report {
+        let report = self.verify(Some(unlocked));
+        assert_eq!(report.findings, [], "a whole archive");
+        assert_eq!(report.accepted, report.covered + report.pending);
+        report
+    }
+}
+
+/// A message of about `n` octets.
+pub fn message(n: usize) -> Vec<u8> {
+    let mut text = format!("From: a@example.org\r\nTo: b@example.net\r\nSubject: number {n}\r\n\r\n");
+    while text.len() < n {
+        text.push_str(&format!("Line {} of a message that says little.\r\n", text.len()));
+    }
+    text.into_bytes()
+}
+
+fn accept_draft(at: Timestamp) -> AcceptDraft {
+    let address = |text| Address::parse(text).expect("an address");
+    let rendition =
+        RenditionDraft { recipients: vec![0, 1], prefix: b"Received: by gw.example.org\r\n".to_vec(), content: None };
+    AcceptDraft {
+        accepted_at: at,
+        envelope: Envelope {
+            sender: Some(address("a@example.org")),
+            recipients: ["b@example.net", "c@example.net"].map(|a| Recipient::new(address(a))).to_vec(),
+            body: BodyType::SevenBit,
+            ret: None,
+            envid: None,
+            smtputf8: false,
+        },
+        client: Client {
+            ip: std::net::IpAddr::from([127, 0, 0, 1]),
+            ehlo: "client.example".into(),
+            protocol: "ESMTP".into(),
+            tls: None,
+            account: None,
+            direction: Direction::Outbound,
+            at,
+        },
+        ruling: vec![0x80],
+        class: "default".into(),
+        renditions: vec![rendition],
+    }
+}

@@ -1,0 +1,302 @@
+//! Indexing: the catalog follows the archive, one segment a transaction, in log order. Never changes the archive; a catalog
+//! that cannot be gone on with is made anew and gives the same UIDs.
+
+use super::fold;
+use super::key;
+use super::schema::{self, State};
+use super::sealed::{Entry, Facts, Sealed, Segment, Unreadable};
+use super::session::Reader;
+use crate::clock::Clock;
+use crate::crypto::Secret;
+use crate::durable::{DirLock, Disk};
+use crate::mail::Address;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What can go wrong. None of it harms the archive.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process keeps the catalog.
+    #[error("another process keeps the catalog")]
+    Busy,
+    /// There is no catalog to read yet.
+    #[error("there is no catalog yet")]
+    Absent,
+    /// The archive cannot be read.
+    #[error("archive: {0}")]
+    Archive(#[from] Unreadable),
+    /// The disk failed.
+    #[error("catalog: {0}")]
+    Disk(#[from] io::Error),
+    /// The database failed.
+    #[error("catalog: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The archive is not the one the catalog followed.
+    #[error("catalog: the archive's segments are not those that were indexed")]
+    Diverged,
+    /// No random bytes.
+    #[error("catalog: the kernel's random source failed")]
+    NoRandomness,
+}
+
+/// What a pass of indexing did.
+#[derive(Debug, Default)]
+pub struct Indexed {
+    /// Segments.
+    pub segments: usize,
+    /// Messages that became visible.
+    pub messages: usize,
+    /// What could not be read and is not in the catalog.
+    pub damage: Vec<Damage>,
+}
+
+/// A unit or a whole segment that is not in the catalog because it is damaged in the archive.
+#[derive(Debug)]
+pub struct Damage {
+    /// The segment.
+    pub segment: Segment,
+    /// The slot; `None` for its directory or events.
+    pub slot: Option<u32>,
+    /// What was found.
+    pub detail: String,
+}
+
+/// The catalog as its one writer holds it.
+pub struct Catalog {
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    dir: PathBuf,
+    sealed: Arc<dyn Sealed>,
+    connection: Connection,
+    reader: Reader,
+    _lock: DirLock,
+}
+
+impl Catalog {
+    /// Opens the catalog in `dir`, which is for it alone, or makes one. One process at a time; others take [`Reader::open`].
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        dir: &Path,
+        sealed: Arc<dyn Sealed>,
+    ) -> Result<Catalog, Error> {
+        disk.create_dir(dir)?;
+        let lock = DirLock::acquire(dir).map_err(|e| match e.kind() {
+            io::ErrorKind::WouldBlock => Error::Busy,
+            _ => Error::Disk(e),
+        })?;
+        let (connection, key) = match open_current(&*disk, dir, &*sealed)? {
+            Some(found) => found,
+            None => create(&*disk, dir, &*sealed)?,
+        };
+        let reader = Reader::new(Arc::clone(&clock), Arc::clone(&sealed), key::database(dir, &key), key);
+        Ok(Catalog { disk, clock, dir: dir.to_owned(), sealed, connection, reader, _lock: lock })
+    }
+
+    /// A handle for sessions and lists. Cheap to clone.
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// Indexes every segment that is not yet. A catalog that turns out damaged or of another archive is made anew first.
+    pub fn index(&mut self) -> Result<Indexed, Error> {
+        match self.index_on() {
+            Err(Error::Database(e)) if schema::says_unusable(&e) => self.rebuild(),
+            Err(Error::Diverged) => self.rebuild(),
+            done => done,
+        }
+    }
+
+    /// Makes the catalog anew. Views opened before show the old one until they are closed.
+    pub fn rebuild(&mut self) -> Result<Indexed, Error> {
+        let (connection, key) = create(&*self.disk, &self.dir, &*self.sealed)?;
+        self.reader.moved(key::database(&self.dir, &key), key);
+        self.connection = connection;
+        self.index_on()
+    }
+
+    fn index_on(&mut self) -> Result<Indexed, Error> {
+        let newest = newest_segment(&self.connection)?;
+        if let Some(known) = &newest
+            && self.sealed.segment_at(known.seal_index)?.as_ref() != Some(known)
+        {
+            return Err(Error::Diverged);
+        }
+        let mut done = Indexed::default();
+        for segment in self.sealed.segments_after(newest.map(|known| known.seal_index))? {
+            self.index_segment(&segment, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    fn index_segment(&mut self, segment: &Segment, done: &mut Indexed) -> Result<(), Error> {
+        let transaction = self.connection.transaction()?;
+        let number = schema::number(segment.seal_index);
+        transaction.execute("INSERT INTO segments(seal_index, id) VALUES (?, ?)", params![number, segment.id])?;
+        let mut pass = Pass { transaction: &transaction, sealed: &*self.sealed, segment, number, done };
+        pass.messages()?;
+        pass.events()?;
+        transaction.commit()?;
+        // From here its messages are visible; a crash before leaves the segment for the next pass, whole.
+        done.segments += 1;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Catalog({}, {})", self.dir.display(), self.clock.now().rfc3339())
+    }
+}
+
+/// The catalog as it stands, if it can be gone on with.
+fn open_current(disk: &dyn Disk, dir: &Path, sealed: &dyn Sealed) -> Result<Option<(Connection, Secret<32>)>, Error> {
+    let Some(key) = key::read(disk, dir, sealed)? else { return Ok(None) };
+    let path = key::database(dir, &key);
+    if !disk.exists(&path) {
+        return Ok(None);
+    }
+    match schema::open(&path, &key, &sealed.archive_id())? {
+        State::Current(connection) => Ok(Some((connection, key))),
+        State::Unusable => Ok(None),
+    }
+}
+
+fn create(disk: &dyn Disk, dir: &Path, sealed: &dyn Sealed) -> Result<(Connection, Secret<32>), Error> {
+    key::remove_databases(disk, dir)?;
+    let key = key::create(disk, dir, sealed)?;
+    let path = key::database(dir, &key);
+    // Made here and empty, so that it is private; SQLite gives its other files the same mode.
+    drop(disk.create(&path)?);
+    let connection = schema::create(&path, &key, &sealed.archive_id())?;
+    Ok((connection, key))
+}
+
+fn newest_segment(connection: &Connection) -> rusqlite::Result<Option<Segment>> {
+    let sql = "SELECT seal_index, id FROM segments ORDER BY seal_index DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_row([], |row| schema::segment(row, 0)).optional()
+}
+
+/// One segment on its way into the catalog.
+struct Pass<'p> {
+    transaction: &'p Transaction<'p>,
+    sealed: &'p dyn Sealed,
+    segment: &'p Segment,
+    number: i64,
+    done: &'p mut Indexed,
+}
+
+impl Pass<'_> {
+    fn messages(&mut self) -> Result<(), Error> {
+        let entries = self.readable(None, self.sealed.directory(self.segment))?;
+        for entry in entries.into_iter().flatten() {
+            self.message(&entry)?;
+        }
+        Ok(())
+    }
+
+    fn events(&mut self) -> Result<(), Error> {
+        let uids = self.readable(None, self.sealed.events(self.segment))?;
+        let mut statement =
+            self.transaction.prepare_cached("INSERT OR IGNORE INTO events(uid, segment) VALUES (?, ?)")?;
+        for uid in uids.into_iter().flatten() {
+            statement.execute(params![uid, self.number])?;
+        }
+        Ok(())
+    }
+
+    /// What could be read; damage is noted and does not stop the rest, all other failures stop the pass.
+    fn readable<T>(&mut self, slot: Option<u32>, read: Result<T, Unreadable>) -> Result<Option<T>, Error> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(Unreadable::Erased) => Ok(None),
+            Err(Unreadable::Damaged(detail)) => {
+                self.damaged(slot, detail);
+                Ok(None)
+            }
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    fn damaged(&mut self, slot: Option<u32>, detail: String) {
+        self.done.damage.push(Damage { segment: *self.segment, slot, detail });
+    }
+
+    fn message(&mut self, entry: &Entry) -> Result<(), Error> {
+        let facts = self.readable(Some(entry.slot), self.sealed.facts(self.segment, entry.slot))?;
+        let Some(facts) = facts else { return Ok(()) };
+        if self.exists(entry)? {
+            let detail = format!("UID {} or id {} stands in the catalog already", entry.uid, entry.id);
+            self.damaged(Some(entry.slot), detail);
+            return Ok(());
+        }
+        let mailbox = self.mailbox(entry)?;
+        self.insert(entry, &facts, mailbox)?;
+        self.insert_parties(entry.uid, &facts, mailbox)?;
+        self.done.messages += 1;
+        Ok(())
+    }
+
+    fn exists(&self, entry: &Entry) -> rusqlite::Result<bool> {
+        let mut statement = self.transaction.prepare_cached("SELECT 1 FROM messages WHERE uid = ? OR id = ?")?;
+        Ok(statement.query_row(params![entry.uid, entry.id.octets()], |_| Ok(())).optional()?.is_some())
+    }
+
+    /// The mailbox's number, with the message counted in.
+    fn mailbox(&self, entry: &Entry) -> rusqlite::Result<i64> {
+        let mut statement = self.transaction.prepare_cached(
+            "INSERT INTO mailboxes(name, messages, last_uid) VALUES (?1, 1, ?2) ON CONFLICT(name) DO UPDATE
+             SET messages = messages + 1, last_uid = max(last_uid, ?2) RETURNING number",
+        )?;
+        statement.query_row(params![entry.mailbox, entry.uid], |row| row.get(0))
+    }
+
+    fn insert(&self, entry: &Entry, facts: &Facts, mailbox: i64) -> Result<(), Error> {
+        let Facts { envelope, direction, class, size, sha256, summary } = facts;
+        let sender = envelope.sender.as_ref().map(Address::to_string).unwrap_or_default();
+        let recipients: Vec<String> = envelope.recipients.iter().map(|r| r.address.to_string()).collect();
+        let recipients = serde_json::Value::from(recipients).to_string();
+        let message_id = fold::message_id(summary.envelope.message_id.as_deref().unwrap_or_default());
+        let blob = minicbor::to_vec(summary).unwrap_or_else(|_| unreachable!("encoding into memory cannot fail"));
+        let mut statement = self.transaction.prepare_cached(
+            "INSERT INTO messages(uid, id, mailbox, accepted_ms, size, sha256, segment, slot, class, direction, sender,
+             recipients, subject, msgid, from_lines, to_lines, subject_folded)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        statement.execute(params![
+            entry.uid,
+            entry.id.octets(),
+            mailbox,
+            entry.accepted_at.ms(),
+            i64::try_from(*size).unwrap_or(i64::MAX),
+            sha256,
+            self.number,
+            entry.slot,
+            class,
+            direction.word(),
+            sender,
+            recipients,
+            summary.subject,
+            message_id,
+            fold::from_lines(envelope, summary),
+            fold::to_lines(envelope, summary),
+            fold::fold(&summary.subject),
+        ])?;
+        let mut statement = self.transaction.prepare_cached("INSERT INTO summaries(uid, summary) VALUES (?, ?)")?;
+        statement.execute(params![entry.uid, blob])?;
+        Ok(())
+    }
+
+    fn insert_parties(&self, uid: u32, facts: &Facts, mailbox: i64) -> rusqlite::Result<()> {
+        let mut statement =
+            self.transaction.prepare_cached("INSERT INTO parties(address, mailbox, uid) VALUES (?, ?, ?)")?;
+        statement.execute(params![schema::EVERYBODY, mailbox, uid])?;
+        for address in fold::parties(&facts.envelope, &facts.summary) {
+            statement.execute(params![address, mailbox, uid])?;
+        }
+        Ok(())
+    }
+}

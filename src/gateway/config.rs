@@ -1,0 +1,585 @@
+//! `sealpost.toml`: what it may say and what its words mean. Reads text, never files; a value that stands here is valid.
+
+use crate::mail::Direction;
+use ipnet::IpNet;
+use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The configuration. Paths are relative to the directory of the file (`data_dir`) until [`Config::anchor`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Our name in greetings, EHLO, Received and Authentication-Results.
+    pub hostname: Hostname,
+    /// Where everything lies; relative to the file.
+    #[serde(default = "defaults::data_dir")]
+    pub data_dir: PathBuf,
+    /// Domains whose mail is ours.
+    #[serde(default)]
+    pub local_domains: Vec<Domain>,
+    /// Who may connect, and how.
+    pub listener: Vec<Listener>,
+    /// Where mail goes.
+    pub route: Vec<Route>,
+    /// Certificates of listeners.
+    #[serde(default)]
+    pub tls: TlsFiles,
+    /// Retries.
+    #[serde(default)]
+    pub queue: Queue,
+    /// Waiting, in seconds.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The journal.
+    #[serde(default)]
+    pub journal: Journal,
+    /// The archive.
+    #[serde(default)]
+    pub archive: Archive,
+    /// Who may read.
+    #[serde(default)]
+    pub view: View,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// RFC 5321.
+    Smtp,
+    /// RFC 2033.
+    Lmtp,
+    /// RFC 3501.
+    Imap,
+    /// RFC 1939.
+    Pop3,
+}
+
+impl Protocol {
+    /// Whether mail comes in here.
+    pub fn takes_mail(self) -> bool {
+        matches!(self, Protocol::Smtp | Protocol::Lmtp)
+    }
+}
+
+/// How a listener does TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenerTls {
+    /// Never.
+    None,
+    /// Offered.
+    #[default]
+    Starttls,
+    /// From the first octet.
+    Implicit,
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// How it does TLS.
+    #[serde(default)]
+    pub tls: ListenerTls,
+    /// Which way mail goes; for smtp and lmtp.
+    pub direction: Option<Direction>,
+    /// Who may relay.
+    #[serde(default)]
+    pub relay_networks: Vec<Network>,
+    /// From addresses that `relay_networks` may have signed.
+    #[serde(default)]
+    pub sign_for: Vec<AddressPattern>,
+}
+
+impl Listener {
+    /// Whether a client at `ip` is in `relay_networks`.
+    pub fn relays_for(&self, ip: IpAddr) -> bool {
+        self.relay_networks.iter().any(|network| network.0.contains(&ip.to_canonical()))
+    }
+}
+
+/// How a route does TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteTls {
+    /// Never.
+    None,
+    /// When offered; any certificate.
+    #[default]
+    Opportunistic,
+    /// Or nothing is sent; any certificate.
+    Required,
+    /// Or nothing is sent; the certificate must name the host and chain to `ca_file`.
+    Verified,
+}
+
+/// `[[route]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Recipient domains, `*` for all.
+    pub domains: Vec<DomainPattern>,
+    /// Where to connect; several are tried in order.
+    pub next_hop: NextHops,
+    /// How to do TLS.
+    #[serde(default)]
+    pub tls: RouteTls,
+    /// PEM file of the authorities that `verified` trusts.
+    pub ca_file: Option<PathBuf>,
+    /// Connections at once.
+    #[serde(default = "defaults::route_connections")]
+    pub connections: usize,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsFiles {
+    /// Chain, leaf first, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+}
+
+/// `[queue]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// Waits between tries; the last repeats.
+    pub retry_s: RetrySchedule,
+    /// After this long undelivered mail is returned.
+    pub lifetime_s: u64,
+    /// After this long the sender is warned.
+    pub delay_warning_s: u64,
+}
+
+/// `[timeouts]`, all in seconds (RFC 5321 section 4.5.3.2).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Connect, greeting and EHLO at a next hop.
+    pub initial_s: u64,
+    /// Reply to MAIL.
+    pub mail_s: u64,
+    /// Reply to RCPT.
+    pub rcpt_s: u64,
+    /// Reply to DATA.
+    pub data_start_s: u64,
+    /// Writing a block of the message, or reading one.
+    pub data_block_s: u64,
+    /// Reply to the final dot.
+    pub data_done_s: u64,
+    /// A client that says nothing.
+    pub server_idle_s: u64,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Octets of a message.
+    pub message_bytes: u64,
+    /// Recipients of a transaction.
+    pub recipients: usize,
+    /// Connections over all listeners.
+    pub connections: usize,
+    /// Connections from one address, loopback excepted.
+    pub connections_per_address: usize,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// Octets of a journal file.
+    pub file_bytes: JournalFileBytes,
+    /// Files prepared ahead.
+    pub spares: usize,
+    /// Octets that must stay free on the volume; below it new mail is answered 452.
+    pub low_space_bytes: u64,
+    /// Accept a file system that forgets.
+    pub danger_volatile_filesystem: bool,
+}
+
+/// `[archive]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Archive {
+    /// Seal when the oldest accepted message is this old.
+    pub seal_after_s: u64,
+    /// Seal when this much is not sealed.
+    pub seal_bytes: u64,
+}
+
+/// `[view]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct View {
+    /// The officer's OpenPGP private key; without it the view is locked.
+    pub officer_key: Option<PathBuf>,
+    /// File whose first line is its passphrase.
+    pub passphrase_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the text of a configuration file.
+    pub fn parse(text: &str) -> Result<Config, toml::de::Error> {
+        toml::from_str(text)
+    }
+    /// Makes every path absolute: `data_dir` from the file's directory, the rest from `data_dir`.
+    pub fn anchor(mut self, file: &Path) -> Config {
+        let base = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let base = std::path::absolute(base).unwrap_or_else(|_| base.to_owned());
+        self.data_dir = if self.data_dir == Path::new(".") { base } else { base.join(&self.data_dir) };
+        let root = self.data_dir.clone();
+        let join = |path: &mut PathBuf| *path = root.join(&*path);
+        join(&mut self.tls.certificate);
+        join(&mut self.tls.key);
+        self.view.officer_key.iter_mut().for_each(join);
+        self.view.passphrase_file.iter_mut().for_each(join);
+        self.route.iter_mut().filter_map(|r| r.ca_file.as_mut()).for_each(join);
+        self
+    }
+    /// Takes from `former` what sessions, queues and files in use depend on; whether anything of it was to be different.
+    pub fn keep_fixed(&mut self, former: &Config) -> Changed {
+        let fixed = |config: &Config| {
+            let Config { hostname, data_dir, listener, route, limits, journal, .. } = config;
+            format!("{hostname:?} {data_dir:?} {listener:?} {route:?} {limits:?} {journal:?}")
+        };
+        let changed = if fixed(self) == fixed(former) { Changed::No } else { Changed::Yes };
+        let Config { hostname, data_dir, listener, route, limits, journal, .. } = former.clone();
+        (self.hostname, self.data_dir, self.listener, self.route) = (hostname, data_dir, listener, route);
+        (self.limits, self.journal) = (limits, journal);
+        changed
+    }
+    /// Whether mail for `domain` is ours.
+    pub fn is_local(&self, domain: &str) -> bool {
+        self.local_domains.iter().any(|local| local.0.eq_ignore_ascii_case(domain))
+    }
+    /// The route of a recipient domain: the first that names it.
+    pub fn route_of(&self, domain: &str) -> Option<usize> {
+        self.route.iter().position(|route| route.domains.iter().any(|pattern| pattern.matches(domain)))
+    }
+}
+
+/// Whether a new configuration differs where a running gateway cannot follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// A name that fits after EHLO and into header fields.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Hostname(String);
+
+/// A domain, compared without regard to ASCII case.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Domain(String);
+
+/// `*`, `example.org` or `*.example.org` (subdomains alone).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum DomainPattern {
+    /// Every domain.
+    Any,
+    /// This one.
+    Exactly(Domain),
+    /// Those below this one.
+    Below(Domain),
+}
+
+/// `*@example.org`, `alice@example.org`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AddressPattern {
+    local: Option<String>,
+    domain: Domain,
+}
+
+/// A network in CIDR notation, or one address.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network(IpNet);
+
+/// Where a route connects to: at least one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "OneOrMany")]
+pub struct NextHops(Vec<HostPort>);
+
+/// `host:port`, `[::1]:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// At least one wait, each at least a second.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<u64>")]
+pub struct RetrySchedule(Vec<u64>);
+
+/// Octets of a journal file, within what the journal can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct JournalFileBytes(u64);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Hostname {
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Hostname {
+    type Error = String;
+    fn try_from(text: String) -> Result<Hostname, String> {
+        if text.is_ascii() && is_domain(&text) {
+            Ok(Hostname(text))
+        } else {
+            Err(format!("`{text}` is not a host name"))
+        }
+    }
+}
+
+impl TryFrom<String> for Domain {
+    type Error = String;
+    fn try_from(text: String) -> Result<Domain, String> {
+        if is_domain(&text) { Ok(Domain(text)) } else { Err(format!("`{text}` is not a domain")) }
+    }
+}
+
+/// The one address parser decides, so that configuration and mail agree on what a domain is.
+fn is_domain(text: &str) -> bool {
+    !text.starts_with('[') && crate::mail::Address::parse(&format!("x@{text}")).is_ok()
+}
+
+impl DomainPattern {
+    /// Whether `domain` is meant.
+    pub fn matches(&self, domain: &str) -> bool {
+        match self {
+            DomainPattern::Any => true,
+            DomainPattern::Exactly(this) => this.0.eq_ignore_ascii_case(domain),
+            DomainPattern::Below(this) => {
+                let cut = domain.len().checked_sub(this.0.len() + 1);
+                cut.and_then(|at| domain.get(at..)).is_some_and(|tail| {
+                    tail.starts_with('.') && tail[1..].eq_ignore_ascii_case(&this.0) && tail.len() < domain.len()
+                })
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for DomainPattern {
+    type Error = String;
+    fn try_from(text: String) -> Result<DomainPattern, String> {
+        if text == "*" {
+            return Ok(DomainPattern::Any);
+        }
+        match text.strip_prefix("*.") {
+            Some(rest) => Ok(DomainPattern::Below(Domain::try_from(rest.to_owned())?)),
+            None => Ok(DomainPattern::Exactly(Domain::try_from(text)?)),
+        }
+    }
+}
+
+impl AddressPattern {
+    /// Whether `address` is meant; case does not count.
+    pub fn matches(&self, address: &crate::mail::Address) -> bool {
+        let local = |l: &String| l.eq_ignore_ascii_case(address.local_part());
+        address.is_in_domain(&self.domain.0) && self.local.as_ref().is_none_or(local)
+    }
+}
+
+impl TryFrom<String> for AddressPattern {
+    type Error = String;
+    fn try_from(text: String) -> Result<AddressPattern, String> {
+        if let Some(domain) = text.strip_prefix("*@") {
+            return Ok(AddressPattern { local: None, domain: Domain::try_from(domain.to_owned())? });
+        }
+        let address =
+            crate::mail::Address::parse(&text).map_err(|e| format!("`{text}`: {e}; write `*@domain` or an address"))?;
+        let local = Some(address.local_part().to_owned());
+        Ok(AddressPattern { local, domain: Domain(address.domain().to_owned()) })
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+    fn try_from(text: String) -> Result<Network, String> {
+        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        net.map(Network).map_err(|_| format!("`{text}` is not a network like 10.0.0.0/8"))
+    }
+}
+
+impl NextHops {
+    /// In the order to try.
+    pub fn iter(&self) -> impl Iterator<Item = &HostPort> {
+        self.0.iter()
+    }
+}
+
+impl TryFrom<OneOrMany> for NextHops {
+    type Error = String;
+    fn try_from(given: OneOrMany) -> Result<NextHops, String> {
+        let texts = match given {
+            OneOrMany::One(text) => vec![text],
+            OneOrMany::Many(texts) => texts,
+        };
+        if texts.is_empty() {
+            return Err("names no next hop".to_owned());
+        }
+        texts.iter().map(|text| HostPort::parse(text)).collect::<Result<_, _>>().map(NextHops)
+    }
+}
+
+impl HostPort {
+    /// Reads `host:port`.
+    pub fn parse(text: &str) -> Result<HostPort, String> {
+        let fault = || format!("`{text}` is not host:port");
+        let (host, port) = text.rsplit_once(':').ok_or_else(fault)?;
+        let port: u16 = port.parse().map_err(|_| fault())?;
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let valid = match bare {
+            Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => is_domain(host),
+        };
+        if !valid || port == 0 {
+            return Err(fault());
+        }
+        Ok(HostPort { host: bare.unwrap_or(host).to_owned(), port })
+    }
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl RetrySchedule {
+    /// The wait before try number `attempt` + 1 (the first retry is attempt 1).
+    pub fn wait_s(&self, attempt: u32) -> u64 {
+        let at = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.0.get(at).or(self.0.last()).copied().unwrap_or(60)
+    }
+}
+
+impl TryFrom<Vec<u64>> for RetrySchedule {
+    type Error = String;
+    fn try_from(waits: Vec<u64>) -> Result<RetrySchedule, String> {
+        match waits.iter().all(|&s| s >= 1) && !waits.is_empty() {
+            true => Ok(RetrySchedule(waits)),
+            false => Err("retry_s needs at least one wait, each at least 1 second".to_owned()),
+        }
+    }
+}
+
+impl JournalFileBytes {
+    const MIN: u64 = crate::journal::FILE_BYTES_MIN;
+    const MAX: u64 = crate::journal::FILE_BYTES_MAX;
+    /// Octets.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for JournalFileBytes {
+    type Error = String;
+    fn try_from(bytes: u64) -> Result<JournalFileBytes, String> {
+        match (Self::MIN..=Self::MAX).contains(&bytes) {
+            true => Ok(JournalFileBytes(bytes)),
+            false => Err(format!("file_bytes must be between {} and {}", Self::MIN, Self::MAX)),
+        }
+    }
+}
+
+impl Timeouts {
+    /// How long a silent client is kept.
+    pub fn server_idle(&self) -> Duration {
+        Duration::from_secs(self.server_idle_s)
+    }
+}
+
+impl Default for TlsFiles {
+    fn default() -> Self {
+        TlsFiles { certificate: "tls/cert.pem".into(), key: "tls/key.pem".into() }
+    }
+}
+impl Default for Queue {
+    fn default() -> Self {
+        Queue { retry_s: RetrySchedule(vec![60, 300, 900, 3600]), lifetime_s: 432_000, delay_warning_s: 14_400 }
+    }
+}
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            initial_s: 300,
+            mail_s: 300,
+            rcpt_s: 300,
+            data_start_s: 120,
+            data_block_s: 180,
+            data_done_s: 600,
+            server_idle_s: 300,
+        }
+    }
+}
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { message_bytes: 104_857_600, recipients: 1000, connections: 2000, connections_per_address: 100 }
+    }
+}
+impl Default for Journal {
+    fn default() -> Self {
+        Journal {
+            file_bytes: JournalFileBytes(67_108_864),
+            spares: 1,
+            low_space_bytes: 268_435_456,
+            danger_volatile_filesystem: false,
+        }
+    }
+}
+impl Default for Archive {
+    fn default() -> Self {
+        Archive { seal_after_s: 300, seal_bytes: 268_435_456 }
+    }
+}
+
+mod defaults {
+    //! Values of keys that are not given.
+    use std::path::PathBuf;
+
+    pub fn data_dir() -> PathBuf {
+        ".".into()
+    }
+    pub fn route_connections() -> usize {
+        20
+    }
+}

@@ -1,0 +1,114 @@
+//! What a configuration must hold beyond its form: keys that need each other. Reads values, never files.
+
+use super::config::{Config, Listener, ListenerTls, RouteTls};
+use crate::policy::Document;
+use crate::policy::Fault;
+use std::ops::Range;
+
+/// Every fault of a configuration that could be read.
+pub fn faults(config: &Config, text: &str, document: &Document) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut say = |span: Range<usize>, message: String, help: &str| {
+        faults.push(document.fault(span, message, Some(help.to_owned())));
+    };
+    if config.listener.is_empty() {
+        say(0..0, "no [[listener]]".to_owned(), "a gateway without a listener can do nothing");
+    }
+    if config.route.is_empty() {
+        say(0..0, "no [[route]]".to_owned(), "say where mail goes: domains = [\"*\"], next_hop = \"host:port\"");
+    }
+    for (index, listener) in config.listener.iter().enumerate() {
+        let span = table(text, "[[listener]]", index);
+        if listener.protocol.takes_mail() && listener.direction.is_none() {
+            let help = "direction = \"outbound\", \"inbound\" or \"journal\"";
+            say(span.clone(), "this listener has no direction".to_owned(), help);
+        }
+        if let Some(key) = reader_with(listener) {
+            say(span.clone(), format!("`{key}` has no meaning for a reader's listener"), "take the key out");
+        }
+        if !listener.protocol.takes_mail() && listener.tls == ListenerTls::None {
+            let help = "a reader's password never travels without TLS: tls = \"starttls\" or \"implicit\"";
+            say(span.clone(), "this listener would offer no login".to_owned(), help);
+        }
+        if config.listener[..index].iter().any(|other| other.bind == listener.bind) {
+            say(span, format!("{} is bound twice", listener.bind), "give each listener a port of its own");
+        }
+    }
+    for (index, route) in config.route.iter().enumerate() {
+        let span = table(text, "[[route]]", index);
+        if route.domains.is_empty() {
+            say(span.clone(), "this route serves no domain".to_owned(), "domains = [\"*\"] for all");
+        }
+        if route.tls == RouteTls::Verified && route.ca_file.is_none() {
+            let help = "ca_file = \"tls/partner-ca.pem\": whom to trust";
+            say(span.clone(), "`verified` needs a ca_file".to_owned(), help);
+        }
+        if route.connections == 0 {
+            say(span, "connections = 0 would deliver nothing".to_owned(), "at least 1");
+        }
+    }
+    faults
+}
+
+fn reader_with(listener: &Listener) -> Option<&'static str> {
+    let keys = [
+        ("direction", listener.direction.is_some()),
+        ("relay_networks", !listener.relay_networks.is_empty()),
+        ("sign_for", !listener.sign_for.is_empty()),
+    ];
+    keys.into_iter().find(|(_, given)| *given && !listener.protocol.takes_mail()).map(|(key, _)| key)
+}
+
+/// Where table number `index` of this kind begins.
+fn table(text: &str, header: &str, index: usize) -> Range<usize> {
+    let begins = |line: &str| line.trim_start().starts_with(header);
+    let mut offset = 0;
+    let mut seen = 0;
+    for line in text.split_inclusive('\n') {
+        if begins(line) {
+            if seen == index {
+                return offset..offset + line.trim_end().len();
+            }
+            seen += 1;
+        }
+        offset += line.len();
+    }
+    0..0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[(usize, &str)]) {
+        let config = Config::parse(text).expect("well-formed");
+        let document = Document::new("sealpost.toml", text);
+        let found: Vec<_> = faults(&config, text, &document).into_iter().map(|f| (f.line, f.message)).collect();
+        let expected: Vec<_> = expected.iter().map(|(line, message)| (*line, (*message).to_owned())).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    const ROUTE: &str = "[[route]]\ndomains = [\"*\"]\nnext_hop = \"h:25\"\n";
+
+    #[test]
+    fn what_belongs_together_is_there() {
+        let listener =
+            |lines: &str| format!("hostname = \"h\"\n[[listener]]\nbind = \"127.0.0.1:1\"\n{lines}\n{ROUTE}");
+        check(&listener("protocol = \"smtp\"\ndirection = \"inbound\""), &[]);
+        check(&listener("protocol = \"smtp\""), &[(2, "this listener has no direction")]);
+        check(&listener("protocol = \"imap\""), &[]);
+        check(&listener("protocol = \"imap\"\ntls = \"none\""), &[(2, "this listener would offer no login")]);
+        let meaningless = &[(2, "`direction` has no meaning for a reader's listener")];
+        check(&listener("protocol = \"pop3\"\ndirection = \"journal\""), meaningless);
+        check("hostname = \"h\"\nlistener = []\nroute = []\n", &[(1, "no [[listener]]"), (1, "no [[route]]")]);
+    }
+
+    #[test]
+    fn places_are_those_of_the_table() {
+        let two = format!(
+            "hostname = \"h\"\n{0}{0}{ROUTE}tls = \"verified\"\n",
+            "[[listener]]\nbind = \"127.0.0.1:1\"\nprotocol = \"imap\"\n"
+        );
+        check(&two, &[(5, "127.0.0.1:1 is bound twice"), (8, "`verified` needs a ca_file")]);
+    }
+}

@@ -1,0 +1,191 @@
+//! The text of the `sealpost.toml` that `init` writes: what was asked for, and every other key as a comment with its default.
+
+use super::config::HostPort;
+
+/// What `init` was asked for.
+#[derive(Debug)]
+pub struct Wishes<'a> {
+    /// Our host name.
+    pub hostname: &'a str,
+    /// Our domains.
+    pub domains: &'a [String],
+    /// Where accepted mail goes.
+    pub next_hop: &'a HostPort,
+    /// Whether an officer's key was made in `officer/`.
+    pub officer_key: OfficerKey,
+}
+
+/// Where the officer's private key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfficerKey {
+    /// Made here, in `officer/`.
+    Here,
+    /// With the officer.
+    Elsewhere,
+}
+
+/// The whole file.
+pub fn text(wishes: &Wishes<'_>) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    let domains = list(wishes.domains.iter().map(|d| quoted(d)).collect());
+    let sign_for = list(wishes.domains.iter().map(|d| quoted(&format!("*@{d}"))).collect());
+    let view = match wishes.officer_key {
+        OfficerKey::Here => VIEW_OPEN,
+        OfficerKey::Elsewhere => VIEW_LOCKED,
+    };
+    TEMPLATE
+        .replace("@HOSTNAME@", &quoted(wishes.hostname))
+        .replace("@DOMAINS@", &domains)
+        .replace("@SIGN_FOR@", &sign_for)
+        .replace("@NEXT_HOP@", &quoted(&wishes.next_hop.to_string()))
+        .replace("@VIEW@", view)
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push('?'),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+const TEMPLATE: &str = r#"# Sealpost. Commented keys show their defaults. After an edit: `sealpost check`, then SIGHUP (systemctl reload sealpost).
+hostname = @HOSTNAME@
+data_dir = "."                      # relative to this file
+local_domains = [@DOMAINS@]         # ours: an inbound listener takes these from anyone and nothing else;
+                                    # empty: only relay_networks may send, on every listener
+
+# Mail from our users to the world: signed and encrypted as policies say.
+[[listener]]
+protocol = "smtp"
+bind = "127.0.0.1:2525"
+tls = "starttls"                    # none | starttls | implicit
+direction = "outbound"
+relay_networks = ["127.0.0.0/8", "::1"]
+sign_for = [@SIGN_FOR@]
+
+# Mail from the world to our users.
+[[listener]]
+protocol = "smtp"
+bind = "127.0.0.1:2524"
+tls = "starttls"
+direction = "inbound"
+relay_networks = ["127.0.0.0/8", "::1"]
+
+# Readers of the archive. Plain-text logins are never taken without TLS.
+[[listener]]
+protocol = "imap"
+bind = "127.0.0.1:1143"
+tls = "starttls"
+
+[[listener]]
+protocol = "imap"
+bind = "127.0.0.1:1993"
+tls = "implicit"
+
+[[listener]]
+protocol = "pop3"
+bind = "127.0.0.1:1110"
+tls = "starttls"
+
+[[listener]]
+protocol = "pop3"
+bind = "127.0.0.1:1995"
+tls = "implicit"
+
+[[route]]
+domains = ["*"]                     # recipient domains: "*", "example.org", "*.example.org"; the first route that matches is taken
+next_hop = @NEXT_HOP@               # host:port, or a list for failover
+tls = "opportunistic"               # none | opportunistic | required | verified
+# ca_file = "tls/partner-ca.pem"    # for verified
+# connections = 20
+
+# [tls]
+# certificate = "tls/cert.pem"
+# key = "tls/key.pem"
+
+# [queue]
+# retry_s = [60, 300, 900, 3600]    # the last repeats
+# lifetime_s = 432000
+# delay_warning_s = 14400
+
+# [timeouts]
+# initial_s = 300
+# mail_s = 300
+# rcpt_s = 300
+# data_start_s = 120
+# data_block_s = 180
+# data_done_s = 600
+# server_idle_s = 300
+
+# [limits]
+# message_bytes = 104857600
+# recipients = 1000
+# connections = 2000
+# connections_per_address = 100
+
+# [journal]
+# file_bytes = 67108864
+# spares = 1
+# low_space_bytes = 268435456
+# danger_volatile_filesystem = false
+
+# [archive]
+# seal_after_s = 300
+# seal_bytes = 268435456
+
+@VIEW@"#;
+
+const VIEW_OPEN: &str = r#"[view]
+officer_key = "officer/key.pgp"     # on this machine the archive is protected against theft of copies, not of the host:
+passphrase_file = "officer/passphrase"   # move officer/ off it when set up; the gateway works without, the view says UNAVAILABLE
+"#;
+
+const VIEW_LOCKED: &str = r#"# [view]
+# officer_key = "officer/key.pgp"
+# passphrase_file = "officer/passphrase"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::config::Config;
+
+    fn wishes<'a>(domains: &'a [String], next_hop: &'a HostPort, officer_key: OfficerKey) -> Wishes<'a> {
+        Wishes { hostname: "gw.example.org", domains, next_hop, officer_key }
+    }
+
+    #[test]
+    fn what_init_writes_is_a_configuration() {
+        let next_hop = HostPort::parse("[::1]:25").expect("host:port");
+        for domains in [vec![], vec!["example.org".to_owned(), "example.net".to_owned()]] {
+            let config = Config::parse(&text(&wishes(&domains, &next_hop, OfficerKey::Here))).expect("valid");
+            assert_eq!(config.local_domains.len(), domains.len());
+            assert_eq!(config.listener.len(), 6);
+            assert!(config.view.officer_key.is_some());
+        }
+    }
+
+    #[test]
+    fn every_commented_default_is_true() {
+        let next_hop = HostPort::parse("mx.example:25").expect("host:port");
+        let plain = text(&wishes(&[], &next_hop, OfficerKey::Elsewhere));
+        let opened: String = plain
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|l| l.starts_with('[') || l.contains(" = ")).unwrap_or(line))
+            .filter(|line| !line.starts_with("ca_file"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_ne!(plain, opened);
+        let (mut shown, silent) =
+            (Config::parse(&opened).expect("valid with defaults shown"), Config::parse(&plain).expect("valid"));
+        shown.view = silent.view.clone();
+        assert_eq!(format!("{shown:?}"), format!("{silent:?}"));
+    }
+}

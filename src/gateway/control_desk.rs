@@ -1,0 +1,90 @@
+//! Answers commands on the control socket of a running server.
+
+use super::archive_rows;
+use super::control::{self, Request};
+use super::delivery::Delivery;
+use super::post::Post;
+use super::queue_rows;
+use super::reading::Reading;
+use super::sealing::Sealing;
+use crate::mail::MailId;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::sync::Arc;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Handle;
+
+/// What it takes to answer.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// What is shared.
+    pub post: Arc<Post>,
+    /// The queue.
+    pub delivery: Arc<Delivery>,
+    /// The sealer.
+    pub sealing: Arc<Sealing>,
+    /// The readers' side.
+    pub reading: Arc<Reading>,
+}
+
+impl Desk {
+    /// Serves connections one thread each for as long as the gateway runs.
+    pub async fn attend(self, listener: UnixListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => self.clone().serve(stream),
+                Err(e) => {
+                    tracing::warn!("control socket: {e}");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn serve(self, stream: UnixStream) {
+        let handle = Handle::current();
+        tokio::task::spawn_blocking(move || {
+            let served = blocking(stream)
+                .and_then(|stream| control::serve_one(stream, |request| handle.block_on(self.answer(request))));
+            if let Err(e) = served {
+                tracing::debug!("control socket: {e}");
+            }
+        });
+    }
+
+    async fn answer(&self, request: Request) -> Result<Vec<Value>, String> {
+        match request {
+            Request::Seal => self.sealing.now().await.map(|report| vec![report]),
+            Request::Status => self.status().map(|status| vec![status]),
+            Request::QueueList => Ok(self.post.journal().pending().iter().map(queue_rows::row).collect()),
+            Request::QueueRetry { ids } => Ok(vec![json!({"retried": self.retry(&ids)?})]),
+            Request::Reload => {
+                super::serve::reload(&self.post);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn retry(&self, ids: &[String]) -> Result<usize, String> {
+        if ids.is_empty() {
+            return Ok(self.delivery.hurry(None));
+        }
+        let parse = |id: &String| MailId::parse(id).ok_or_else(|| format!("`{id}` is not an id"));
+        let ids: HashSet<MailId> = ids.iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(self.delivery.hurry(Some(&ids)))
+    }
+
+    fn status(&self) -> Result<Value, String> {
+        let journal = self.post.journal();
+        let mut status = archive_rows::status(self.post.archive(), Some(journal)).map_err(|e| e.to_string())?;
+        status["queued"] = Value::from(journal.pending().len());
+        status["view"] = Value::from(self.reading.state().word());
+        Ok(status)
+    }
+}
+
+fn blocking(stream: UnixStream) -> std::io::Result<std::os::unix::net::UnixStream> {
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}

@@ -1,0 +1,277 @@
+//! What is to be delivered when, and by how many connections. A data structure: no I/O, no clock, no tasks.
+//!
+//! A job is one rendition of one message to one route. A route that could not be reached is down until a moment: its jobs stay
+//! ready, and one of them probes it then (a dead route is probed, not hammered).
+
+use crate::clock::Timestamp;
+use crate::mail::MailId;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+
+/// One transaction to make, and to make again until every recipient is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Job {
+    /// The message.
+    pub id: MailId,
+    /// Index of the rendition.
+    pub rendition: u32,
+    /// Index of the route.
+    pub route: usize,
+}
+
+/// Whether the caller must start one more worker for a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Workers {
+    /// Those that run suffice.
+    Suffice,
+    /// Start one; it is already counted.
+    StartOne,
+}
+
+/// All jobs.
+#[derive(Debug, Default)]
+pub struct Agenda {
+    routes: Vec<RouteAgenda>,
+    waiting: BTreeSet<(Timestamp, Job)>,
+    /// Jobs that are ready, waiting or taken: each stands here once.
+    known: HashSet<Job>,
+}
+
+#[derive(Debug)]
+struct RouteAgenda {
+    ready: VecDeque<Job>,
+    workers: usize,
+    workers_max: usize,
+    failures: u32,
+    down_until: Option<Timestamp>,
+}
+
+impl RouteAgenda {
+    fn is_down(&self, now: Timestamp) -> bool {
+        self.down_until.is_some_and(|until| now < until)
+    }
+    /// A route that has failed gets one worker, the probe, until it answers.
+    fn places(&self, now: Timestamp) -> usize {
+        match (self.is_down(now), self.failures) {
+            (true, _) => 0,
+            (false, 0) => self.workers_max,
+            (false, _) => 1,
+        }
+    }
+}
+
+impl Agenda {
+    /// For routes with these many connections each.
+    pub fn new(connections: impl IntoIterator<Item = usize>) -> Agenda {
+        let route = |workers_max: usize| RouteAgenda {
+            ready: VecDeque::new(),
+            workers: 0,
+            workers_max: workers_max.max(1),
+            failures: 0,
+            down_until: None,
+        };
+        Agenda { routes: connections.into_iter().map(route).collect(), ..Agenda::default() }
+    }
+
+    /// Adds a job that is due at `due`. One that is known already is left as it is.
+    pub fn add(&mut self, job: Job, due: Timestamp, now: Timestamp) -> Workers {
+        if !self.known.insert(job) {
+            return Workers::Suffice;
+        }
+        self.schedule(job, due, now)
+    }
+
+    /// Puts back a job that was taken.
+    pub fn again(&mut self, job: Job, due: Timestamp, now: Timestamp) -> Workers {
+        self.schedule(job, due, now)
+    }
+
+    fn schedule(&mut self, job: Job, due: Timestamp, now: Timestamp) -> Workers {
+        if due > now {
+            self.waiting.insert((due, job));
+            return Workers::Suffice;
+        }
+        self.routes[job.route].ready.push_back(job);
+        self.staff(job.route, now)
+    }
+
+    fn staff(&mut self, route: usize, now: Timestamp) -> Workers {
+        let places = self.routes[route].places(now);
+        let this = &mut self.routes[route];
+        if this.ready.is_empty() || this.workers >= places {
+            return Workers::Suffice;
+        }
+        this.workers += 1;
+        Workers::StartOne
+    }
+
+    /// The next job for a worker of this route; `None` when there is none, or the route is down.
+    pub fn take(&mut self, route: usize, now: Timestamp) -> Option<Job> {
+        let this = &mut self.routes[route];
+        if this.is_down(now) { None } else { this.ready.pop_front() }
+    }
+
+    /// A taken job is done for good.
+    pub fn done(&mut self, job: Job) {
+        self.known.remove(&job);
+    }
+
+    /// A worker of this route ends. More may have become ready meanwhile.
+    pub fn worker_ended(&mut self, route: usize, now: Timestamp) -> Workers {
+        self.routes[route].workers -= 1;
+        self.staff(route, now)
+    }
+
+    /// The route could not be reached: down for as long as `wait_s` says for this many failures in a row.
+    pub fn unreachable(&mut self, route: usize, now: Timestamp, wait_s: impl Fn(u32) -> u64) {
+        let this = &mut self.routes[route];
+        this.failures = this.failures.saturating_add(1);
+        let wait = i64::try_from(wait_s(this.failures)).unwrap_or(i64::MAX);
+        this.down_until = Some(now.plus_s(wait));
+    }
+
+    /// The route answered.
+    pub fn reached(&mut self, route: usize, now: Timestamp) -> Workers {
+        let this = &mut self.routes[route];
+        (this.failures, this.down_until) = (0, None);
+        self.staff(route, now)
+    }
+
+    /// Makes ready what has become due; the routes that need one more worker each.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<usize> {
+        while let Some(&(due, job)) = self.waiting.first().filter(|(due, _)| *due <= now) {
+            self.waiting.remove(&(due, job));
+            self.routes[job.route].ready.push_back(job);
+        }
+        let needy = |route: &usize| {
+            let this = &self.routes[*route];
+            !this.ready.is_empty() && this.workers < this.places(now)
+        };
+        let routes: Vec<usize> = (0..self.routes.len()).filter(needy).collect();
+        for &route in &routes {
+            self.routes[route].workers += 1;
+        }
+        routes
+    }
+
+    /// When `advance` next has something to do.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let waiting = self.waiting.first().map(|(due, _)| *due);
+        let probes = self.routes.iter().filter(|r| !r.ready.is_empty() && r.workers == 0).filter_map(|r| r.down_until);
+        waiting.into_iter().chain(probes).min()
+    }
+
+    /// Makes waiting jobs due now, and down routes worth a probe; of these messages, or of all. Answers how many waited.
+    pub fn hurry(&mut self, ids: Option<&HashSet<MailId>>, now: Timestamp) -> usize {
+        let chosen = |job: &Job| ids.is_none_or(|ids| ids.contains(&job.id));
+        let hurried: Vec<_> = self.waiting.iter().filter(|(_, job)| chosen(job)).copied().collect();
+        for entry in &hurried {
+            self.waiting.remove(entry);
+            self.waiting.insert((now, entry.1));
+        }
+        let mut blocked = 0;
+        for route in &mut self.routes {
+            let of_this = route.ready.iter().filter(|job| chosen(job)).count();
+            if route.is_down(now) && of_this > 0 {
+                route.down_until = None;
+                blocked += of_this;
+            }
+        }
+        hurried.len() + blocked
+    }
+
+    /// Jobs of a route that are ready but cannot be taken while it is down.
+    pub fn blocked(&self, route: usize) -> Vec<Job> {
+        self.routes[route].ready.iter().copied().collect()
+    }
+
+    /// Takes a ready job out of its turn; whether it was there.
+    pub fn pull(&mut self, job: Job) -> bool {
+        let ready = &mut self.routes[job.route].ready;
+        let at = ready.iter().position(|other| *other == job);
+        at.and_then(|at| ready.remove(at)).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(n: u8, route: usize) -> Job {
+        Job { id: MailId::from_octets([n; 16]), rendition: 0, route }
+    }
+    fn at(s: i64) -> Timestamp {
+        Timestamp::from_s(s)
+    }
+
+    #[test]
+    fn workers_are_bounded_and_jobs_come_in_order() {
+        let mut agenda = Agenda::new([2]);
+        assert_eq!(agenda.add(job(1, 0), at(0), at(0)), Workers::StartOne);
+        assert_eq!(agenda.add(job(1, 0), at(0), at(0)), Workers::Suffice, "known");
+        assert_eq!(agenda.add(job(2, 0), at(0), at(0)), Workers::StartOne);
+        assert_eq!(agenda.add(job(3, 0), at(0), at(0)), Workers::Suffice, "two connections");
+        for n in 1..=3 {
+            assert_eq!(agenda.take(0, at(0)), Some(job(n, 0)));
+        }
+        assert_eq!(agenda.take(0, at(0)), None);
+        agenda.done(job(1, 0));
+        assert_eq!(agenda.worker_ended(0, at(0)), Workers::Suffice);
+        assert_eq!(agenda.add(job(1, 0), at(0), at(0)), Workers::StartOne, "done is forgotten");
+    }
+
+    #[test]
+    fn what_waits_becomes_ready_in_time() {
+        let mut agenda = Agenda::new([1, 1]);
+        assert_eq!(agenda.add(job(1, 1), at(10), at(0)), Workers::Suffice);
+        assert_eq!(agenda.next_due(), Some(at(10)));
+        assert!(agenda.advance(at(9)).is_empty());
+        assert_eq!(agenda.advance(at(10)), [1]);
+        assert_eq!(agenda.take(1, at(10)), Some(job(1, 1)));
+        assert_eq!(agenda.again(job(1, 1), at(20), at(10)), Workers::Suffice);
+        assert_eq!(agenda.worker_ended(1, at(10)), Workers::Suffice);
+        assert_eq!(agenda.hurry(None, at(11)), 1);
+        assert_eq!(agenda.advance(at(11)), [1]);
+    }
+
+    #[test]
+    fn a_dead_route_is_probed_by_one_with_growing_waits() {
+        let mut agenda = Agenda::new([5]);
+        let waits = |failures: u32| u64::from(failures) * 10;
+        for n in 1..=3 {
+            let _ = agenda.add(job(n, 0), at(0), at(0));
+        }
+        let probe = agenda.take(0, at(0)).expect("a job");
+        agenda.unreachable(0, at(0), waits);
+        assert_eq!(agenda.take(0, at(0)), None, "others do not hammer");
+        let _ = agenda.again(probe, at(10), at(0));
+        for _ in 0..3 {
+            assert_eq!(agenda.worker_ended(0, at(0)), Workers::Suffice);
+        }
+        assert_eq!(agenda.next_due(), Some(at(10)));
+        assert_eq!(agenda.advance(at(10)), [0]);
+        assert!(agenda.advance(at(10)).is_empty(), "one probe");
+        assert!(agenda.take(0, at(10)).is_some());
+        agenda.unreachable(0, at(10), waits);
+        assert_eq!(agenda.worker_ended(0, at(10)), Workers::Suffice);
+        assert_eq!(agenda.next_due(), Some(at(30)), "the second wait is longer");
+        assert_eq!(agenda.advance(at(30)), [0]);
+        assert!(agenda.take(0, at(30)).is_some());
+        assert_eq!(agenda.reached(0, at(30)), Workers::StartOne, "it answers: more may work");
+    }
+
+    #[test]
+    fn hurry_frees_a_down_route() {
+        let mut agenda = Agenda::new([1]);
+        let _ = agenda.add(job(1, 0), at(0), at(0));
+        let _ = agenda.add(job(2, 0), at(0), at(0));
+        let first = agenda.take(0, at(0)).expect("a job");
+        agenda.unreachable(0, at(0), |_| 1000);
+        let _ = agenda.again(first, at(1000), at(0));
+        let _ = agenda.worker_ended(0, at(0));
+        assert_eq!(agenda.blocked(0), [job(2, 0)]);
+        assert_eq!(agenda.hurry(Some(&HashSet::from([job(2, 0).id])), at(1)), 1);
+        assert_eq!(agenda.advance(at(1)), [0]);
+        assert!(agenda.pull(job(2, 0)) && !agenda.pull(job(2, 0)));
+    }
+}

@@ -1,0 +1,104 @@
+//! Doors: a listener of the configuration with its socket, its TLS settings, and what its sessions have in common.
+
+use super::config::{Listener, ListenerTls, Protocol};
+use super::listen::{self, Place, Places};
+use super::post::{Error, Post};
+use super::reader;
+use super::reading::Reading;
+use super::session;
+use super::tls;
+use super::wire::Stream;
+use crate::smtp::Dialect;
+use crate::smtp::server::{BareLf, Settings, StartTls};
+use rustls::ServerConfig;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What every session of a running gateway is given.
+#[derive(Clone, Debug)]
+pub struct House {
+    /// What is shared.
+    pub post: Arc<Post>,
+    /// The readers' side.
+    pub reading: Arc<Reading>,
+    /// Turns true when the gateway stops.
+    pub closing: watch::Receiver<bool>,
+    /// Present while sessions run.
+    pub sessions: watch::Sender<usize>,
+}
+
+/// One listener.
+#[derive(Debug)]
+pub struct Door {
+    /// Its index in the configuration.
+    pub index: usize,
+    /// Its configuration.
+    pub listener: Listener,
+    /// For handshakes.
+    pub tls: Arc<ServerConfig>,
+    /// For SMTP and LMTP sessions.
+    pub smtp: Arc<Settings>,
+}
+
+impl Door {
+    /// Whether STARTTLS or STLS is offered.
+    pub fn offers_starttls(&self) -> bool {
+        self.listener.tls == ListenerTls::Starttls
+    }
+}
+
+/// Binds all listeners; none accepts yet.
+pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
+    let config = post.config();
+    let tls = tls::server(post.presented()).map_err(|e| Error(e.to_string()))?;
+    let mut doors = Vec::new();
+    for (index, listener) in config.listener.iter().enumerate() {
+        let socket = listen::bind(listener).map_err(|e| Error::of(format!("listener {}", listener.bind), e))?;
+        let smtp = Settings {
+            hostname: config.hostname.as_str().to_owned(),
+            dialect: if listener.protocol == Protocol::Lmtp { Dialect::Lmtp } else { Dialect::Smtp },
+            message_bytes_max: config.limits.message_bytes,
+            recipients_max: config.limits.recipients,
+            starttls: if listener.tls == ListenerTls::Starttls { StartTls::Offered } else { StartTls::Absent },
+            bare_lf: BareLf::Refuse,
+        };
+        doors.push((Door { index, listener: listener.clone(), tls: tls.clone(), smtp: Arc::new(smtp) }, socket));
+    }
+    Ok(doors)
+}
+
+/// Accepts at one door until the gateway stops.
+pub async fn attend(house: House, door: Door, socket: TcpListener, places: Arc<Places>) {
+    let door = Arc::new(door);
+    let (protocol, closing) = (door.listener.protocol, house.closing.clone());
+    let serve = |stream: TcpStream, ip: IpAddr, place: Place| {
+        house.sessions.send_modify(|sessions| *sessions += 1);
+        let (house, door) = (house.clone(), door.clone());
+        tokio::spawn(async move {
+            converse(&house, door, Stream::Plain(stream), ip).await;
+            house.sessions.send_modify(|sessions| *sessions -= 1);
+            drop(place);
+        });
+    };
+    listen::accept(socket, protocol, places, closing, serve).await;
+}
+
+async fn converse(house: &House, door: Arc<Door>, stream: Stream, ip: IpAddr) {
+    let stream = match door.listener.tls {
+        ListenerTls::Implicit => stream.accept_tls(door.tls.clone()).await,
+        ListenerTls::None | ListenerTls::Starttls => Ok(stream),
+    };
+    let ended = match stream {
+        Err(e) => Err(e),
+        Ok(stream) => match door.listener.protocol {
+            Protocol::Smtp | Protocol::Lmtp => session::run(house.clone(), door, stream, ip).await,
+            Protocol::Imap => reader::imap(house.clone(), door, stream, ip).await,
+            Protocol::Pop3 => reader::pop3(house.clone(), door, stream, ip).await,
+        },
+    };
+    if let Err(e) = ended {
+        tracing::debug!("{ip}: {e}");
+    }
+}

@@ -1,0 +1,172 @@
+//! The path of a message, all of its branches: gather, judge, render, commit. Every step's work is in a leaf.
+//!
+//! ```text
+//! receive   octets                   -> Draft        the listener's session streams them into the journal
+//! gather    Draft                    -> Gathered     gather.rs
+//! judge     Facts                    -> Ruling       policy
+//! render    Draft + Ruling           -> Renditions   plan.rs, render.rs
+//! commit    Draft + Ruling + Renditions -> id        journal                      ---- only now 250 ----
+//! deliver                                            delivery/, after the 250; needs no key any more
+//! seal                                               sealing.rs, in the background
+//! ```
+
+use super::gather::{self, Entrance, Gathered};
+use super::plan;
+use super::post::Post;
+use super::received;
+use super::render;
+use super::replies;
+use crate::journal::{AcceptDraft, Draft, RenditionDraft};
+use crate::mail::{Client, Direction, Envelope, MailId};
+use crate::policy::{Disposition, Ruling};
+use crate::smtp::server::Reply;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Received fields that a message may carry; one more and it is in a loop.
+const RECEIVED_MAX: usize = 100;
+/// The retention class of everything; more come with the policies' classes.
+const CLASS: &str = "default";
+
+/// A message as a listener has received it.
+pub struct Intake {
+    /// Index of the listener; `None` for mail of our own.
+    pub listener: Option<usize>,
+    /// Who handed it over.
+    pub client: Client,
+    /// For whom.
+    pub envelope: Envelope,
+    /// Its octets.
+    pub draft: Draft,
+}
+
+/// What the client hears.
+#[derive(Debug)]
+pub enum Answer {
+    /// One reply for the message.
+    All(Reply),
+    /// One for each recipient (LMTP).
+    Each(Vec<Reply>),
+}
+
+/// What one message may cost: whether some recipients can be refused and others served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partial {
+    /// One reply for all: any refused recipient refuses all.
+    All,
+    /// A reply for each.
+    Split,
+}
+
+/// Carries a message from its last octet to its reply. Nothing is accepted unless it is durable.
+pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
+    let octets = match post.octets_of(&intake.draft) {
+        Ok(octets) => Arc::new(octets),
+        Err(e) => return Answer::All(replies::of_journal(&e)),
+    };
+    if gather::received_count(&octets) > RECEIVED_MAX {
+        return Answer::All(replies::LOOP.clone());
+    }
+    let config = post.config();
+    let entrance = Entrance { config: &config, listener: intake.listener.map(|index| &config.listener[index]) };
+    let keyring = post.keyring();
+    let gathered = gather::gather(entrance, &intake.client, &intake.envelope, &octets, &keyring, post.now());
+    let ruling = post.policy().judge(&gathered.facts);
+    let refused = refused(&ruling);
+    if !refused.is_empty() {
+        post.audit_refusals(&intake.client, &intake.envelope, &ruling);
+        if partial == Partial::All || refused.len() == ruling.recipients.len() {
+            return refusal(&intake.envelope, &ruling, partial);
+        }
+    }
+    let renditions = match renditions(post, &intake, gathered, &ruling, octets).await {
+        Ok(renditions) => renditions,
+        Err(reply) => return Answer::All(reply),
+    };
+    let recipients = intake.envelope.recipients.len();
+    match commit(post, intake, &ruling, renditions).await {
+        Err(reply) => Answer::All(reply),
+        Ok(id) => accepted(id, &ruling, recipients, partial),
+    }
+}
+
+fn refused(ruling: &Ruling) -> Vec<usize> {
+    let is_refused = |index: &usize| matches!(ruling.recipients[*index].disposition, Disposition::Refuse { .. });
+    (0..ruling.recipients.len()).filter(is_refused).collect()
+}
+
+/// Steps 3 to 4: what each group of recipients gets. A journal listener's mail is for the archive alone.
+async fn renditions(
+    post: &Arc<Post>,
+    intake: &Intake,
+    gathered: Gathered,
+    ruling: &Ruling,
+    octets: Arc<Vec<u8>>,
+) -> Result<Vec<RenditionDraft>, Reply> {
+    if intake.client.direction == Direction::Journal {
+        return Ok(Vec::new());
+    }
+    let planned = plan::plan(&ruling.recipients, &gathered.visibility);
+    let block = received::received(post.config().hostname.as_str(), &intake.client, &intake.draft.id());
+    render::render(post, planned, gathered, octets, &block).await
+}
+
+/// Step 5. When this answers an id, the message survives whatever happens to this process or machine.
+async fn commit(
+    post: &Arc<Post>,
+    intake: Intake,
+    ruling: &Ruling,
+    renditions: Vec<RenditionDraft>,
+) -> Result<MailId, Reply> {
+    let accept = AcceptDraft {
+        accepted_at: intake.client.at,
+        envelope: intake.envelope,
+        client: intake.client,
+        ruling: minicbor::to_vec(ruling).map_err(|e| replies::bug("a ruling does not encode", &e))?,
+        class: CLASS.to_owned(),
+        renditions,
+    };
+    let (done, durable) = oneshot::channel();
+    intake.draft.commit(
+        accept,
+        Box::new(move |result| {
+            // The session may be gone; the message is accepted all the same, and its sender will send a duplicate.
+            drop(done.send(result));
+        }),
+    );
+    match durable.await {
+        Ok(Ok(id)) => {
+            // Durable from here: after a crash the queue goes on with delivery.
+            post.accepted(id);
+            Ok(id)
+        }
+        Ok(Err(e)) => Err(replies::of_journal(&e)),
+        Err(_) => Err(replies::ARCHIVE_UNAVAILABLE.clone()),
+    }
+}
+
+fn accepted(id: MailId, ruling: &Ruling, recipients: usize, partial: Partial) -> Answer {
+    let reply = replies::ACCEPTED.with_text(format!("Accepted {id}"));
+    match partial {
+        Partial::All => Answer::All(reply),
+        Partial::Split => {
+            let of = |index: usize| match ruling.recipients.get(index).map(|r| &r.disposition) {
+                Some(Disposition::Refuse { text }) => replies::refused([(None, text.as_str())]),
+                _ => reply.clone(),
+            };
+            Answer::Each((0..recipients).map(of).collect())
+        }
+    }
+}
+
+/// The refusal of a whole message: the public texts of the refused recipients, naming them.
+fn refusal(envelope: &Envelope, ruling: &Ruling, partial: Partial) -> Answer {
+    let refused = envelope.recipients.iter().zip(&ruling.recipients).filter_map(|(recipient, entry)| {
+        let Disposition::Refuse { text } = &entry.disposition else { return None };
+        Some((Some(&recipient.address), text.as_str()))
+    });
+    match partial {
+        Partial::All => Answer::All(replies::refused(refused)),
+        Partial::Split => Answer::Each(refused.map(|one| replies::refused([one])).collect()),
+    }
+}

@@ -1,0 +1,202 @@
+//! Step 2, gather: what policy may know about a message, and the keys that a ruling may call for. Decides nothing.
+
+use super::config::{Config, Listener};
+use super::permission;
+use super::plan::Visibility;
+use crate::clock::Timestamp;
+use crate::keyring::{self, Choice, Keyring, RecipientKey, SigningKey};
+use crate::mail::header;
+use crate::mail::summary::ListEntry;
+use crate::mail::{Address, Client, Direction, Envelope};
+use crate::policy::{Already, Facts, Format, KeyFact, Permission, RecipientFacts, SigningFacts};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Everything steps 3 and 4 need.
+#[derive(Debug)]
+pub struct Gathered {
+    /// For the policy.
+    pub facts: Facts,
+    /// Per envelope recipient: the keys to encrypt to.
+    pub recipient_keys: Vec<Keys<RecipientKey>>,
+    /// The author's keys.
+    pub signing_keys: Keys<SigningKey>,
+    /// Per envelope recipient.
+    pub visibility: Vec<Visibility>,
+}
+
+/// At most one key of each format.
+#[derive(Debug)]
+pub struct Keys<K> {
+    smime: Option<Arc<K>>,
+    openpgp: Option<Arc<K>>,
+}
+
+impl<K> Keys<K> {
+    fn none() -> Keys<K> {
+        Keys { smime: None, openpgp: None }
+    }
+    /// The key of this format.
+    pub fn of(&self, format: Format) -> Option<&Arc<K>> {
+        match format {
+            Format::Smime => self.smime.as_ref(),
+            Format::OpenPgp => self.openpgp.as_ref(),
+        }
+    }
+}
+
+/// Where a message came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Entrance<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The listener; `None` for mail of the gateway's own.
+    pub listener: Option<&'a Listener>,
+}
+
+/// Looks at header and keyring.
+pub fn gather(
+    entrance: Entrance<'_>,
+    client: &Client,
+    envelope: &Envelope,
+    octets: &[u8],
+    keyring: &Keyring,
+    now: Timestamp,
+) -> Gathered {
+    let (span, _) = header::split(octets);
+    let head = &octets[..usize::try_from(span.end).unwrap_or(octets.len())];
+    let author = header::author(head);
+    let permitted = match entrance.listener {
+        Some(listener) => permission::signing(entrance.config, listener, client.ip, &author),
+        None => Permission::No { reason: "the gateway's own mail".to_owned() },
+    };
+    let (signing_keys, smime, openpgp) = signing(&permitted, keyring, now);
+    let mut recipients = Vec::with_capacity(envelope.recipients.len());
+    let mut recipient_keys = Vec::with_capacity(envelope.recipients.len());
+    for recipient in &envelope.recipients {
+        let (keys, facts) = recipient_facts(client.direction, &recipient.address, keyring, now);
+        recipients.push(facts);
+        recipient_keys.push(keys);
+    }
+    let subject = header::named(head, "Subject").next().map_or_else(String::new, |field| header::decode(field.value));
+    let facts = Facts {
+        direction: client.direction,
+        sender: envelope.sender.clone(),
+        subject,
+        recipients,
+        signing: SigningFacts { permitted, smime, openpgp },
+        already: already(head),
+    };
+    Gathered { facts, recipient_keys, signing_keys, visibility: visibility(head, envelope) }
+}
+
+/// The number of Received fields: a message that has passed too many hands is in a loop (RFC 5321 section 6.3).
+pub fn received_count(octets: &[u8]) -> usize {
+    let (span, _) = header::split(octets);
+    header::named(&octets[..usize::try_from(span.end).unwrap_or(octets.len())], "Received").count()
+}
+
+fn signing(permitted: &Permission, keyring: &Keyring, now: Timestamp) -> (Keys<SigningKey>, KeyFact, KeyFact) {
+    let Permission::Yes(author) = permitted else {
+        let missing = || KeyFact::Missing { reason: "signing is not permitted".to_owned() };
+        return (Keys::none(), missing(), missing());
+    };
+    let smime = keyring.signing_key(author, keyring::Format::Smime, now);
+    let openpgp = keyring.signing_key(author, keyring::Format::OpenPgp, now);
+    let facts = (key_fact(&smime), key_fact(&openpgp));
+    (Keys { smime: smime.taken, openpgp: openpgp.taken }, facts.0, facts.1)
+}
+
+/// Keys are looked up for outbound mail alone: nothing else is encrypted to its recipient.
+fn recipient_facts(
+    direction: Direction,
+    address: &Address,
+    keyring: &Keyring,
+    now: Timestamp,
+) -> (Keys<RecipientKey>, RecipientFacts) {
+    if direction != Direction::Outbound {
+        let missing = || KeyFact::Missing { reason: format!("no keys are looked up for {} mail", direction.word()) };
+        let facts = RecipientFacts { address: address.clone(), smime: missing(), openpgp: missing() };
+        return (Keys::none(), facts);
+    }
+    let smime = keyring.recipient_key(address, keyring::Format::Smime, now);
+    let openpgp = keyring.recipient_key(address, keyring::Format::OpenPgp, now);
+    let facts = RecipientFacts { address: address.clone(), smime: key_fact(&smime), openpgp: key_fact(&openpgp) };
+    (Keys { smime: smime.taken, openpgp: openpgp.taken }, facts)
+}
+
+fn key_fact<K>(choice: &Choice<K>) -> KeyFact {
+    match choice.fact() {
+        Ok(key) => KeyFact::Usable { key },
+        Err(reason) => KeyFact::Missing { reason },
+    }
+}
+
+fn visibility(head: &[u8], envelope: &Envelope) -> Vec<Visibility> {
+    let mut named = HashSet::new();
+    for field in ["To", "Cc"].into_iter().flat_map(|name| header::named(head, name)) {
+        for entry in header::addresses(field.value) {
+            if let ListEntry::Mailbox { local, domain, .. } = entry {
+                named.insert(format!("{local}@{domain}").to_ascii_lowercase());
+            }
+        }
+    }
+    let of = |address: &Address| match named.contains(&address.canonical()) {
+        true => Visibility::Named,
+        false => Visibility::Hidden,
+    };
+    envelope.recipients.iter().map(|recipient| of(&recipient.address)).collect()
+}
+
+/// What the outermost Content-Type says about protection by the sender's own program.
+fn already(head: &[u8]) -> Already {
+    let Some(field) = header::named(head, "Content-Type").next() else { return Already::Nothing };
+    let (kind, parameters) = header::structured(field.value);
+    let parameter = |name: &str| {
+        let found = parameters.iter().find(|(attribute, _)| attribute == name);
+        found.map(|(_, value)| value.to_ascii_lowercase())
+    };
+    match kind.as_str() {
+        "multipart/signed" => Already::Signed,
+        "multipart/encrypted" => Already::Encrypted,
+        "application/pkcs7-mime" | "application/x-pkcs7-mime" => match parameter("smime-type").as_deref() {
+            Some("signed-data" | "certs-only") => Already::Signed,
+            _ => Already::Encrypted,
+        },
+        _ => Already::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{BodyType, Recipient};
+
+    #[test]
+    fn protection_by_the_sender_is_seen() {
+        let check = |field: &str, expected: Already| assert_eq!(already(field.as_bytes()), expected, "{field}");
+        check("Subject: x\r\n", Already::Nothing);
+        check("Content-Type: text/plain\r\n", Already::Nothing);
+        check("Content-Type: multipart/mixed; boundary=\"multipart/signed\"\r\n", Already::Nothing);
+        check("content-type: Multipart/Signed; boundary=x\r\n", Already::Signed);
+        check("Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"\r\n", Already::Encrypted);
+        check("Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n", Already::Encrypted);
+        check("Content-Type: application/x-pkcs7-mime;\r\n smime-type=Signed-Data\r\n", Already::Signed);
+        check("Content-Type: application/pkcs7-mime; name=smime.p7m\r\n", Already::Encrypted);
+    }
+
+    #[test]
+    fn who_stands_in_to_or_cc_is_named() {
+        let head = b"To: Bob <BOB@partner.example>\r\nCc: g: c@x.example, \"d e\"@x.example;\r\nBcc: e@x.example\r\n";
+        let address = |a: &str| Recipient::new(Address::parse(a).expect("address"));
+        let envelope = Envelope {
+            sender: None,
+            recipients: vec![address("bob@partner.example"), address("c@x.example"), address("e@x.example")],
+            body: BodyType::SevenBit,
+            ret: None,
+            envid: None,
+            smtputf8: false,
+        };
+        assert_eq!(visibility(head, &envelope), [Visibility::Named, Visibility::Named, Visibility::Hidden]);
+    }
+}

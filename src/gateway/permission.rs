@@ -1,0 +1,137 @@
+//! Who may hand mail over, and in whose name we sign (P11). Never says yes on a doubt.
+
+use super::config::{Config, Listener};
+use crate::mail::header::Author;
+use crate::mail::{Address, Direction};
+use crate::policy::Permission;
+use std::net::IpAddr;
+
+/// Whether one recipient is taken from one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relaying {
+    /// Yes.
+    Allowed,
+    /// The client may not send to strangers through us.
+    Denied,
+}
+
+/// Whether `ip` may send to `recipient` through this listener.
+///
+/// Clients in `relay_networks` may send to everybody. Others reach an inbound listener's own domains and nothing else, on no
+/// other listener; without `local_domains` they reach nobody.
+pub fn relaying(config: &Config, listener: &Listener, ip: IpAddr, recipient: &Address) -> Relaying {
+    let ours = recipient.domain().is_empty() || config.is_local(recipient.domain());
+    let inbound = listener.direction == Some(Direction::Inbound) && !config.local_domains.is_empty();
+    match listener.relays_for(ip) || (inbound && ours) {
+        true => Relaying::Allowed,
+        false => Relaying::Denied,
+    }
+}
+
+/// Whether this client may have mail signed as its author.
+pub fn signing(config: &Config, listener: &Listener, ip: IpAddr, author: &Author) -> Permission {
+    let no = |reason: String| Permission::No { reason };
+    let address = match author {
+        Author::Single(address) => address,
+        Author::Missing => return no("no From field".to_owned()),
+        Author::Several => return no("several authors in From".to_owned()),
+        Author::Malformed => return no("From field cannot be read".to_owned()),
+    };
+    if listener.direction != Some(Direction::Outbound) {
+        return no("only outbound listeners sign".to_owned());
+    }
+    if !config.is_local(address.domain()) {
+        return no(format!("{} is not in local_domains", address.domain()));
+    }
+    if !listener.relays_for(ip) {
+        return no(format!("client {ip} is not in relay_networks"));
+    }
+    if !listener.sign_for.iter().any(|pattern| pattern.matches(address)) {
+        return no(format!("{address} is not in sign_for of listener {}", listener.bind));
+    }
+    Permission::Yes(address.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(local_domains: &str) -> Config {
+        let text = format!(
+            r#"
+            hostname = "gw.example.org"
+            local_domains = [{local_domains}]
+            [[listener]]
+            protocol = "smtp"
+            bind = "127.0.0.1:2525"
+            direction = "outbound"
+            relay_networks = ["10.0.0.0/8"]
+            sign_for = ["*@example.org", "Boss@example.net"]
+            [[listener]]
+            protocol = "smtp"
+            bind = "127.0.0.1:2524"
+            direction = "inbound"
+            relay_networks = ["10.0.0.0/8"]
+            [[listener]]
+            protocol = "smtp"
+            bind = "127.0.0.1:2523"
+            direction = "journal"
+            [[route]]
+            domains = ["*"]
+            next_hop = "127.0.0.1:2526"
+            "#
+        );
+        Config::parse(&text).expect("valid")
+    }
+
+    const OURS: &str = r#""example.org", "example.net""#;
+
+    #[test]
+    fn strangers_reach_our_own_domains_on_inbound_listeners_only() {
+        let check = |domains: &str, listener: usize, ip: &str, recipient: &str, expected: Relaying| {
+            let config = config(domains);
+            let recipient = Address::parse(recipient).unwrap_or_else(|_| Address::postmaster());
+            let got = relaying(&config, &config.listener[listener], ip.parse().expect("ip"), &recipient);
+            assert_eq!(got, expected, "{domains} {listener} {ip} {recipient}");
+        };
+        use Relaying::{Allowed, Denied};
+        for (listener, recipient, expected) in [
+            (0, "x@example.org", Denied),
+            (0, "x@partner.example", Denied),
+            (1, "x@example.org", Allowed),
+            (1, "x@EXAMPLE.net", Allowed),
+            (1, "Postmaster", Allowed),
+            (1, "x@partner.example", Denied),
+            (1, "x@sub.example.org", Denied),
+            (1, "\"x@example.org\"@partner.example", Denied),
+            (2, "x@example.org", Denied),
+        ] {
+            check(OURS, listener, "192.0.2.1", recipient, expected);
+        }
+        check(OURS, 0, "10.1.2.3", "x@partner.example", Allowed);
+        check(OURS, 0, "::ffff:10.1.2.3", "x@partner.example", Allowed);
+        check(OURS, 1, "10.1.2.3", "x@partner.example", Allowed);
+        check("", 1, "192.0.2.1", "x@example.org", Denied);
+        check("", 1, "192.0.2.1", "Postmaster", Denied);
+        check("", 1, "10.0.0.1", "x@example.org", Allowed);
+    }
+
+    #[test]
+    fn nobody_gets_anothers_signature() {
+        let config = config(OURS);
+        let check = |listener: usize, ip: &str, author: Author, expected: bool| {
+            let got = signing(&config, &config.listener[listener], ip.parse().expect("ip"), &author);
+            assert_eq!(matches!(got, Permission::Yes(_)), expected, "{listener} {ip} {author:?}: {got:?}");
+        };
+        let single = |a: &str| Author::Single(Address::parse(a).expect("address"));
+        check(0, "10.0.0.1", single("alice@example.org"), true);
+        check(0, "10.0.0.1", single("boss@example.net"), true);
+        check(0, "10.0.0.1", single("alice@example.net"), false);
+        check(0, "10.0.0.1", single("alice@partner.example"), false);
+        check(0, "192.0.2.1", single("alice@example.org"), false);
+        check(1, "10.0.0.1", single("alice@example.org"), false);
+        for unclear in [Author::Missing, Author::Several, Author::Malformed] {
+            check(0, "10.0.0.1", unclear, false);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The post: what all parts of a running gateway share. Opens everything, replaces policy, keys and certificates under running
+//! sessions, and keeps what it has when a new version has faults.
+
+use super::config::{Changed, Config};
+use super::files;
+use super::observe::{Audit, Event};
+use super::tls::Presented;
+use crate::access::Accounts;
+use crate::archive::Archive;
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::crypto::random;
+use crate::durable::{Disk, RealDisk};
+use crate::journal::{self, Draft, Journal};
+use crate::keyring::Keyring;
+use crate::mail::{Client, Envelope, MailId};
+use crate::policy::{Disposition, Policy, Ruling};
+use arc_swap::ArcSwap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Why the gateway cannot start. The text is for the administrator.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub String);
+
+impl Error {
+    /// What failed, and how.
+    pub fn of(what: impl std::fmt::Display, cause: impl std::fmt::Display) -> Error {
+        Error(format!("{what}: {cause}"))
+    }
+}
+
+/// Everything that is shared.
+pub struct Post {
+    config_path: PathBuf,
+    config: ArcSwap<Config>,
+    policy: ArcSwap<Policy>,
+    keyring: ArcSwap<Keyring>,
+    presented: Arc<Presented>,
+    clock: Arc<dyn Clock>,
+    disk: Arc<dyn Disk>,
+    journal: Journal,
+    archive: Archive,
+    accounts: Accounts,
+    audit: Audit,
+    rendering: Semaphore,
+    accepted: mpsc::UnboundedSender<MailId>,
+}
+
+/// Ids of messages as they are accepted, for delivery.
+pub type AcceptedIds = mpsc::UnboundedReceiver<MailId>;
+
+impl std::fmt::Debug for Post {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Post({})", self.config_path.display())
+    }
+}
+
+impl Post {
+    /// Opens all that `serve` needs; replays the journal.
+    pub fn open(config_path: &Path) -> Result<(Post, AcceptedIds), Error> {
+        let config = files::configuration(config_path).map_err(|e| Error(e.to_string()))?;
+        let places = Places::of(&config);
+        let policy = files::policies(&places.policies).map_err(|e| Error(e.to_string()))?;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let host_key = super::host_key::read(&*disk, &places.host_key)?;
+        let keyring = Keyring::load(&*disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
+        let presented = Presented::load(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
+        let (journal, archive) = open_store(&config, &places, &disk, &clock, &host_key)?;
+        let accounts =
+            Accounts::open(disk.clone(), clock.clone(), &places.accounts).map_err(|e| Error::of("accounts", e))?;
+        let audit = Audit::open(&places.audit).map_err(|e| Error::of(places.audit.display(), e))?;
+        let (accepted, accepted_ids) = mpsc::unbounded_channel();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let post = Post {
+            config_path: config_path.to_owned(),
+            config: ArcSwap::from_pointee(config),
+            policy: ArcSwap::from_pointee(policy),
+            keyring: ArcSwap::from_pointee(keyring),
+            presented: Arc::new(presented),
+            clock,
+            disk,
+            journal,
+            archive,
+            accounts,
+            audit,
+            rendering: Semaphore::new(cores),
+            accepted,
+        };
+        Ok((post, accepted_ids))
+    }
+
+    /// Reads configuration, policies, keys and certificates again. All of it, or on any fault nothing, is taken.
+    pub fn reload(&self) -> Result<(), Error> {
+        let former = self.config();
+        let mut config = files::configuration(&self.config_path).map_err(|e| Error(e.to_string()))?;
+        let places = Places::of(&former);
+        let policy = files::policies(&places.policies).map_err(|e| Error(e.to_string()))?;
+        let host_key = super::host_key::read(&*self.disk, &places.host_key)?;
+        let keyring = Keyring::load(&*self.disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
+        self.presented.reload(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
+        if config.keep_fixed(&former) == Changed::Yes {
+            tracing::warn!(
+                "changes to hostname, data_dir, listener, route, limits and journal take effect at the next start"
+            );
+        }
+        self.config.store(Arc::new(config));
+        self.policy.store(Arc::new(policy));
+        self.keyring.store(Arc::new(keyring));
+        self.audit.write(&Event::new(self.now(), "reloaded"));
+        Ok(())
+    }
+
+    /// The configuration now.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+    /// The policy now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+    /// The keys now.
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.load_full()
+    }
+    /// What listeners present.
+    pub fn presented(&self) -> Arc<Presented> {
+        self.presented.clone()
+    }
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+    /// Where time comes from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+    /// The disk.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+    /// The archive.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+    /// Who may read.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+    /// The audit trail.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+    /// As many renderings at once as there are cores.
+    pub fn rendering(&self) -> &Semaphore {
+        &self.rendering
+    }
+
+    /// An id for a message that arrives now.
+    pub fn new_id(&self) -> Result<MailId, crate::crypto::Error> {
+        Ok(MailId::new(self.now(), random::bytes()?))
+    }
+    /// The octets of a draft, from memory or, when it is large, from the disk.
+    pub fn octets_of(&self, draft: &Draft) -> Result<Vec<u8>, journal::Error> {
+        match is_in_memory(draft) {
+            true => draft.octets(),
+            false => tokio::task::block_in_place(|| draft.octets()),
+        }
+    }
+    /// A message is durable: tells delivery and the audit trail.
+    pub fn accepted(&self, id: MailId) {
+        let client = self.journal.entry(&id).map(|entry| entry.accept.client.ip.to_string());
+        self.audit.write(&Event { id: Some(id.to_string()), who: client, ..Event::new(self.now(), "accepted") });
+        if self.accepted.send(id).is_err() {
+            // Delivery has ended: the gateway is stopping. The journal keeps the message for the next start.
+            tracing::debug!("{id} waits for the next start");
+        }
+    }
+    /// Records that recipients were refused.
+    pub fn audit_refusals(&self, client: &Client, envelope: &Envelope, ruling: &Ruling) {
+        for (recipient, entry) in envelope.recipients.iter().zip(&ruling.recipients) {
+            let Disposition::Refuse { text } = &entry.disposition else { continue };
+            let sender = envelope.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
+            self.audit.write(&Event {
+                who: Some(format!("{sender} [{}]", client.ip)),
+                recipient: Some(recipient.address.to_string()),
+                detail: text,
+                ..Event::new(self.now(), "refused")
+            });
+        }
+    }
+}
+
+/// Whether a draft's octets are all in memory, so that nothing done with it waits for the disk.
+pub fn is_in_memory(draft: &Draft) -> bool {
+    usize::try_from(draft.bytes()).is_ok_and(|bytes| bytes <= journal::DRAFT_MEMORY_BYTES)
+}
+
+/// Where things lie below `data_dir`.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// `data_dir` itself; the keyring lies below it in `keyring/`.
+    pub root: PathBuf,
+    /// Policies.
+    pub policies: PathBuf,
+    /// The key that seals private keys and journal keys at rest.
+    pub host_key: PathBuf,
+    /// Keys and certificates.
+    pub keyring: PathBuf,
+    /// The journal.
+    pub journal: PathBuf,
+    /// The archive.
+    pub archive: PathBuf,
+    /// The derived index.
+    pub catalog: PathBuf,
+    /// Accounts.
+    pub accounts: PathBuf,
+    /// The audit trail.
+    pub audit: PathBuf,
+    /// The control socket.
+    pub control: PathBuf,
+}
+
+impl Places {
+    /// Those of a configuration.
+    pub fn of(config: &Config) -> Places {
+        let below = |name: &str| config.data_dir.join(name);
+        Places {
+            root: config.data_dir.clone(),
+            policies: below("policies"),
+            host_key: below("host.key"),
+            keyring: below("keyring"),
+            journal: below("journal"),
+            archive: below("archive"),
+            catalog: below("catalog"),
+            accounts: below("access"),
+            audit: below("audit.jsonl"),
+            control: below("run/control.sock"),
+        }
+    }
+}
+
+fn tell_replay(replay: &journal::Replay) {
+    let journal::Replay { files, messages, pending, torn_tail, damage, damaged_messages, gaps } = replay;
+    let tail = if *torn_tail { ", a torn tail was cut" } else { "" };
+    tracing::info!("journal: {files} files, {messages} messages, {pending} to deliver{tail}");
+    for what in damage {
+        tracing::error!("journal: ACKNOWLEDGED DATA IS DAMAGED: {what}");
+    }
+    for id in damaged_messages {
+        tracing::error!("journal: message {id} cannot be read whole");
+    }
+    for (from, to) in gaps {
+        tracing::error!("journal: leaves {from} to {to} are lost; a GAP leaf says so");
+    }
+}
+
+/// Opens archive and journal together: the log says where the journal's leaves go on.
+pub fn open_store(
+    config: &Config,
+    places: &Places,
+    disk: &Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+    host_key: &crate::crypto::Secret<32>,
+) -> Result<(Journal, Archive), Error> {
+    let archive = Archive::open(disk.clone(), &places.archive, host_key).map_err(|e| Error::of("archive", e))?;
+    let settings = journal::Settings {
+        dir: places.journal.clone(),
+        file_bytes: config.journal.file_bytes.get(),
+        spares: config.journal.spares,
+        low_space_bytes: config.journal.low_space_bytes,
+        danger_volatile_filesystem: config.journal.danger_volatile_filesystem,
+    };
+    let keys = journal::Keys { host: host_key.clone(), archive: archive.public_key() };
+    let (journal, replay) =
+        Journal::open(disk.clone(), clock.clone(), settings, keys, archive.log_size(), archive.sealed_through())
+            .map_err(|e| Error::of("journal", e))?;
+    tell_replay(&replay);
+    archive.reconcile(&journal).map_err(|e| Error::of("archive", e))?;
+    Ok((journal, archive))
+}

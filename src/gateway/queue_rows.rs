@@ -1,0 +1,46 @@
+//! The queue as rows for people and JSON. Shows no content.
+
+use crate::journal::{Entry, RecipientState};
+use serde_json::{Value, json};
+
+/// One message: id, state, from, and each recipient with its own state.
+pub fn row(entry: &Entry) -> Value {
+    let recipients: Vec<Value> = entry
+        .accept
+        .envelope
+        .recipients
+        .iter()
+        .zip(entry.states.iter())
+        .map(|(recipient, state)| recipient_row(&recipient.address.to_string(), state))
+        .collect();
+    let sender = entry.accept.envelope.sender.as_ref().map_or_else(String::new, ToString::to_string);
+    json!({
+        "id": entry.accept.id.to_string(),
+        "state": state_of(entry),
+        "from": sender,
+        "accepted_at": entry.accept.accepted_at.rfc3339(),
+        "size": entry.accept.body_bytes,
+        "rcpt": recipients,
+    })
+}
+
+fn state_of(entry: &Entry) -> &'static str {
+    let tried = |state: &RecipientState| matches!(state, RecipientState::Pending { attempts: 1.., .. });
+    match (entry.is_pending(), entry.states.iter().any(tried)) {
+        (false, _) => "final",
+        (true, true) => "deferred",
+        (true, false) => "queued",
+    }
+}
+
+fn recipient_row(address: &str, state: &RecipientState) -> Value {
+    let (word, next_at, reply) = match state {
+        RecipientState::Pending { attempts: 0, next_at, .. } => ("queued", Some(*next_at), String::new()),
+        RecipientState::Pending { next_at, last_reply, .. } => ("deferred", Some(*next_at), last_reply.clone()),
+        RecipientState::Delivered { reply, .. } => ("delivered", None, reply.clone()),
+        RecipientState::Failed { reply, .. } => ("failed", None, reply.clone()),
+        RecipientState::Archived { .. } => ("archived", None, String::new()),
+        RecipientState::Refused => ("refused", None, String::new()),
+    };
+    json!({"address": address, "state": word, "next_at": next_at.map(|at| at.rfc3339()), "reply": reply})
+}

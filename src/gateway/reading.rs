@@ -1,0 +1,146 @@
+//! The readers' side: unlocks the archive with the officer's key, keeps the catalog up to date, opens views. Cannot write mail.
+
+use super::config::Config;
+use super::post::{Places, Post};
+use crate::access::{Account, Reads};
+use crate::archive::{Archive, Unlocked};
+use crate::catalog::{Catalog, OpenedArchive, Reader, View, Viewer};
+use crate::clock::Clock;
+use crate::crypto::SecretBytes;
+use crate::durable::Disk;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why an account gets no view.
+#[derive(Debug, thiserror::Error)]
+pub enum Locked {
+    /// The account may not read mail.
+    #[error("this role reads no mail")]
+    NotForThisRole,
+    /// No officer has unlocked the archive, or it cannot be read.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Whether mail can be read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It can.
+    Unlocked,
+    /// It cannot.
+    Locked,
+}
+
+impl State {
+    /// For people and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Unlocked => "unlocked",
+            State::Locked => "locked",
+        }
+    }
+}
+
+/// The readers' side of a running gateway.
+pub struct Reading(Result<Open, String>);
+
+struct Open {
+    catalog: Mutex<Catalog>,
+    reader: Reader,
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reading({})", self.state().word())
+    }
+}
+
+impl Reading {
+    /// Unlocks if the configuration says with what. A view that stays locked is no fault of the gateway: mail goes on.
+    pub fn open(post: &Post) -> Reading {
+        let opened = open(post);
+        if let Err(reason) = &opened {
+            tracing::warn!("the view is locked: {reason}");
+        }
+        let reading = Reading(opened);
+        reading.index();
+        reading
+    }
+
+    /// Whether mail can be read.
+    pub fn state(&self) -> State {
+        if self.0.is_ok() { State::Unlocked } else { State::Locked }
+    }
+
+    /// Takes newly sealed segments into the catalog.
+    pub fn index(&self) {
+        let Ok(open) = &self.0 else { return };
+        match open.catalog.lock().unwrap_or_else(PoisonError::into_inner).index() {
+            Err(e) => tracing::error!("catalog: {e}"),
+            Ok(indexed) => {
+                for damage in &indexed.damage {
+                    tracing::error!("catalog: {damage:?}");
+                }
+            }
+        }
+    }
+
+    /// What this account may see.
+    pub fn view(&self, account: &Account) -> Result<Box<dyn View>, Locked> {
+        let viewer = match account.role.reads() {
+            Reads::Nothing => return Err(Locked::NotForThisRole),
+            Reads::Own => Viewer::Addresses(account.addresses.clone()),
+            Reads::All => Viewer::Everything,
+        };
+        let open = self.0.as_ref().map_err(|reason| Locked::Unavailable(reason.clone()))?;
+        open.reader.view(&viewer).map_err(|e| Locked::Unavailable(e.to_string()))
+    }
+}
+
+fn open(post: &Post) -> Result<Open, String> {
+    let config = post.config();
+    let unlocked = unlock(&config, post.archive())?;
+    let places = Places::of(&config);
+    let opened = Arc::new(OpenedArchive::new(unlocked));
+    let catalog = Catalog::open(post.disk().clone(), post.clock().clone(), &places.catalog, opened)
+        .map_err(|e| format!("catalog: {e}"))?;
+    let reader = catalog.reader();
+    Ok(Open { catalog: Mutex::new(catalog), reader })
+}
+
+/// Opens the archive with the officer's key that the configuration names.
+pub fn unlock(config: &Config, archive: &Archive) -> Result<Unlocked, String> {
+    let Some(key) = &config.view.officer_key else { return Err("no [view] officer_key is configured".to_owned()) };
+    let read = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
+    let key = SecretBytes::new(read(key)?);
+    let passphrase = match &config.view.passphrase_file {
+        None => SecretBytes::new(Vec::new()),
+        Some(path) => {
+            let octets = SecretBytes::new(read(path)?);
+            let line = octets.expose().split(|&b| b == b'\n').next().unwrap_or_default();
+            SecretBytes::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+        }
+    };
+    archive.unlock(key.expose(), &passphrase).map_err(|e| e.to_string())
+}
+
+/// A reader for a command: of the running server's catalog, or of one brought up to date here.
+pub fn reader_for_command(
+    config: &Config,
+    disk: &Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+    opened: &Arc<OpenedArchive>,
+) -> Result<Reader, String> {
+    use crate::catalog::Error;
+    let places = Places::of(config);
+    match Catalog::open(disk.clone(), clock.clone(), &places.catalog, opened.clone()) {
+        Ok(mut catalog) => {
+            catalog.index().map_err(|e| format!("catalog: {e}"))?;
+            Ok(catalog.reader())
+        }
+        Err(Error::Busy) => {
+            Reader::open(&**disk, clock.clone(), &places.catalog, opened.clone()).map_err(|e| format!("catalog: {e}"))
+        }
+        Err(e) => Err(format!("catalog: {e}")),
+    }
+}

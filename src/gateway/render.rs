@@ -1,0 +1,82 @@
+//! Step 4, render: the octets each group of recipients gets. Cryptography runs on threads of its own, so that sessions and
+//! timers go on; without any, nothing is copied and no thread is changed.
+
+use super::gather::Gathered;
+use super::plan::Planned;
+use super::post::Post;
+use super::replies;
+use crate::journal::RenditionDraft;
+use crate::keyring::{RecipientKey, SigningKey};
+use crate::policy::Treatment;
+use crate::protect::{self, Job};
+use crate::smtp::server::Reply;
+use std::sync::Arc;
+
+/// One rendition to make, with its keys.
+struct Order {
+    recipients: Vec<u32>,
+    treatment: Treatment,
+    signer: Option<Arc<SigningKey>>,
+    keys: Vec<Arc<RecipientKey>>,
+}
+
+/// Renders every group. `block` goes on top of each.
+pub async fn render(
+    post: &Arc<Post>,
+    planned: Vec<Planned>,
+    gathered: Gathered,
+    octets: Arc<Vec<u8>>,
+    block: &[u8],
+) -> Result<Vec<RenditionDraft>, Reply> {
+    if planned.iter().all(|group| group.treatment == Treatment::Plain) {
+        let plain =
+            |group: Planned| RenditionDraft { recipients: group.recipients, prefix: block.to_vec(), content: None };
+        return Ok(planned.into_iter().map(plain).collect());
+    }
+    let orders: Vec<Order> = planned.into_iter().map(|group| order(group, &gathered)).collect::<Result<_, _>>()?;
+    let (block, now) = (block.to_vec(), post.now());
+    let _permit = post.rendering().acquire().await.map_err(|e| replies::bug("the rendering pool is closed", &e))?;
+    let work = tokio::task::spawn_blocking(move || {
+        orders.into_iter().map(|order| rendition(order, &octets, &block, now)).collect::<Result<Vec<_>, _>>()
+    });
+    match work.await {
+        Ok(Ok(renditions)) => Ok(renditions),
+        Ok(Err(e)) => Err(replies::of_protect(&e)),
+        Err(e) => Err(replies::bug("rendering panicked", &e)),
+    }
+}
+
+/// Pairs a group with its keys. The ruling said they are there; should one be missing all the same, nothing is sent.
+fn order(group: Planned, gathered: &Gathered) -> Result<Order, Reply> {
+    let missing = || replies::bug("a ruling names a key that is not there", &format!("{:?}", group.treatment));
+    let mut order =
+        Order { recipients: group.recipients.clone(), treatment: group.treatment, signer: None, keys: Vec::new() };
+    let Some(format) = group.treatment.format() else { return Ok(order) };
+    if group.treatment.signs() {
+        order.signer = Some(gathered.signing_keys.of(format).ok_or_else(missing)?.clone());
+    }
+    if group.treatment.encrypts() {
+        for &recipient in &group.recipients {
+            let keys = usize::try_from(recipient).ok().and_then(|at| gathered.recipient_keys.get(at));
+            order.keys.push(keys.and_then(|keys| keys.of(format)).ok_or_else(missing)?.clone());
+        }
+    }
+    Ok(order)
+}
+
+fn rendition(
+    order: Order,
+    octets: &[u8],
+    block: &[u8],
+    now: crate::clock::Timestamp,
+) -> Result<RenditionDraft, protect::Error> {
+    let content = match order.treatment {
+        Treatment::Plain => None,
+        treatment => {
+            let recipients: Vec<&RecipientKey> = order.keys.iter().map(|key| &**key).collect();
+            let signer = order.signer.as_deref();
+            Some(protect::render(&Job { original: octets, treatment, signer, recipients: &recipients, now })?)
+        }
+    };
+    Ok(RenditionDraft { recipients: order.recipients, prefix: block.to_vec(), content })
+}

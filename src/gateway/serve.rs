@@ -1,0 +1,141 @@
+//! `sealpost serve`: opens everything, says "ready", runs until a signal. SIGTERM drains, SIGINT ends, SIGHUP reloads.
+
+use super::control;
+use super::control_desk::Desk;
+use super::delivery::Delivery;
+use super::door::{self, House};
+use super::ending::until;
+use super::listen::Places;
+use super::post::{self, Error, Post};
+use super::reading::Reading;
+use super::sealing::Sealing;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// How long sessions and transactions under way may take to end after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Runs a gateway in the foreground.
+pub fn serve(config: &Path) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|e| Error::of("runtime", e))?.block_on(run(config))
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Drain,
+    End,
+    Reload,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, Error> {
+        let on = |kind| signal(kind).map_err(|e| Error::of("signals", e));
+        Ok(Signals {
+            term: on(SignalKind::terminate())?,
+            int: on(SignalKind::interrupt())?,
+            hup: on(SignalKind::hangup())?,
+        })
+    }
+    async fn next(&mut self) -> Ask {
+        tokio::select! {
+            _ = self.term.recv() => Ask::Drain,
+            _ = self.int.recv() => Ask::End,
+            _ = self.hup.recv() => Ask::Reload,
+        }
+    }
+}
+
+async fn run(config: &Path) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    let (post, accepted) = tokio::task::block_in_place(|| Post::open(config))?;
+    let post = Arc::new(post);
+    let (close, closing) = watch::channel(false);
+    let reading = Arc::new(tokio::task::block_in_place(|| Reading::open(&post)));
+    let delivery = Delivery::new(post.clone(), closing.clone());
+    let sealing = Sealing::start(post.clone(), reading.clone(), closing.clone());
+    let doors = door::open(&post)?;
+    let house =
+        House { post: post.clone(), reading: reading.clone(), closing: closing.clone(), sessions: watch::channel(0).0 };
+    let desk = Desk { post: post.clone(), delivery: delivery.clone(), sealing: sealing.clone(), reading };
+    open_control(&post, desk)?;
+    let places = Places::new(&post.config().limits);
+    for (door, socket) in doors {
+        tokio::spawn(door::attend(house.clone(), door, socket, places.clone()));
+    }
+    tokio::spawn(delivery.clone().run(accepted));
+    ready();
+    until_stopped(&mut signals, &post).await;
+    // The readers of this channel may all have ended already.
+    let _told = close.send(true);
+    drain(&mut signals, &house, &delivery, &sealing).await;
+    stop(&post)
+}
+
+fn ready() {
+    eprintln!("ready");
+    if let Err(e) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!("sd-notify: {e}");
+    }
+}
+
+fn open_control(post: &Arc<Post>, desk: Desk) -> Result<(), Error> {
+    let path = post::Places::of(&post.config()).control;
+    let fault = |e: std::io::Error| Error::of(path.display(), e);
+    if let Some(run) = path.parent() {
+        post.disk().create_dir(run).map_err(fault)?;
+    }
+    let listener = control::bind(&path).map_err(fault)?;
+    tokio::spawn(desk.attend(listener));
+    Ok(())
+}
+
+async fn until_stopped(signals: &mut Signals, post: &Arc<Post>) -> Ask {
+    loop {
+        match signals.next().await {
+            Ask::Reload => reload(post),
+            other => return other,
+        }
+    }
+}
+
+/// Takes the new version of everything, or keeps the old and says why.
+pub fn reload(post: &Arc<Post>) {
+    match tokio::task::block_in_place(|| post.reload()) {
+        Ok(()) => tracing::info!("reloaded"),
+        Err(e) => tracing::error!("not reloaded, everything stays as it was: {e}"),
+    }
+}
+
+/// Lets what is under way end: until it has, or for so long, or until a second signal.
+async fn drain(signals: &mut Signals, house: &House, delivery: &Delivery, sealing: &Sealing) {
+    let ended = async {
+        until(&house.sessions, |sessions| *sessions == 0).await;
+        delivery.drained().await;
+        sealing.ended().await;
+    };
+    tokio::select! {
+        () = ended => {}
+        () = tokio::time::sleep(DRAIN) => tracing::warn!("ending with sessions still open"),
+        _ = signals.next() => tracing::warn!("ending at once"),
+    }
+}
+
+/// What is queued in the journal becomes durable, and its threads end. Commands that come now find nobody.
+fn stop(post: &Arc<Post>) -> Result<(), Error> {
+    let control = post::Places::of(&post.config()).control;
+    tokio::task::block_in_place(|| {
+        post.journal().clone().close();
+        std::fs::remove_file(&control).map_err(|e| Error::of(control.display(), e))
+    })
+}

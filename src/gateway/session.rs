@@ -1,0 +1,203 @@
+//! Drives the SMTP and LMTP server core over a connection: answers its questions about relaying, streams content into the
+//! journal, and hands complete messages to the flow. Decides nothing about a message itself.
+
+use super::door::{Door, House};
+use super::ending::stopping;
+use super::flow::{self, Answer, Intake, Partial};
+use super::observe::Event as AuditEvent;
+use super::permission::{self, Relaying};
+use super::post::is_in_memory;
+use super::replies;
+use super::wire::Stream;
+use crate::journal::Draft;
+use crate::mail::{Client, Direction, Envelope, Recipient};
+use crate::smtp::Dialect;
+use crate::smtp::server::{Event, Reply, Session, reply};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Octets read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Replies are sent when this many octets of them wait, even if more commands do too.
+const REPLIES_BYTES: usize = 32 * 1024;
+
+/// One conversation.
+struct Conversation {
+    house: House,
+    door: Arc<Door>,
+    ip: IpAddr,
+    session: Session,
+    draft: Option<Draft>,
+    out: Vec<u8>,
+}
+
+/// What the connection does next.
+enum Next {
+    Go,
+    Handshake,
+    Close,
+}
+
+/// What came of waiting for the client.
+enum Heard {
+    Octets(usize),
+    Silence,
+    Stopping,
+}
+
+/// Talks until either side ends it.
+pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) -> io::Result<()> {
+    let mut session = Session::new(door.smtp.clone());
+    if let Some(tls) = stream.tls() {
+        session.tls_started(tls);
+    }
+    let mut this = Conversation { house, door, ip, session, draft: None, out: Vec::new() };
+    this.session.greeting(&mut this.out);
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        stream.write(&this.out).await?;
+        this.out.clear();
+        let count = match this.hear(&mut stream, &mut buffer).await? {
+            Heard::Octets(0) => return Ok(()),
+            Heard::Octets(count) => count,
+            Heard::Silence => this.hang_up(&reply::IDLE),
+            Heard::Stopping => this.hang_up(&reply::SHUTTING_DOWN),
+        };
+        match this.consume(&mut stream, &buffer[..count]).await? {
+            Next::Go => {}
+            Next::Handshake => {
+                stream.write(&this.out).await?;
+                this.out.clear();
+                stream = stream.accept_tls(this.door.tls.clone()).await?;
+                this.session.tls_started(stream.tls().ok_or_else(|| io::Error::other("no TLS after its handshake"))?);
+            }
+            Next::Close => {
+                stream.write(&this.out).await?;
+                stream.close().await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Conversation {
+    /// Waits for octets; between transactions also for the gateway to stop.
+    async fn hear(&mut self, stream: &mut Stream, buffer: &mut [u8]) -> io::Result<Heard> {
+        let limit = Duration::from_secs(self.house.post.config().timeouts.server_idle_s);
+        let is_idle = self.session.is_idle();
+        let heard = tokio::select! {
+            biased;
+            () = stopping(&self.house.closing), if is_idle => return Ok(Heard::Stopping),
+            heard = stream.read(buffer, limit) => heard,
+        };
+        match heard {
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => Ok(Heard::Silence),
+            heard => heard.map(Heard::Octets),
+        }
+    }
+
+    /// Says why; the session is told to close by its next step, which needs no octets.
+    fn hang_up(&mut self, why: &Reply) -> usize {
+        self.session.hang_up(why, &mut self.out);
+        0
+    }
+
+    /// Feeds the session until it wants more octets or something else.
+    async fn consume(&mut self, stream: &mut Stream, mut input: &[u8]) -> io::Result<Next> {
+        loop {
+            let step = self.session.step(input, &mut self.out);
+            input = &input[step.consumed..];
+            match step.event {
+                None => return Ok(Next::Go),
+                Some(Event::StartTls) => return Ok(Next::Handshake),
+                Some(Event::Close) => return Ok(Next::Close),
+                Some(event) => self.handle(event).await,
+            }
+            if self.out.len() >= REPLIES_BYTES {
+                stream.write(&self.out).await?;
+                self.out.clear();
+            }
+        }
+    }
+
+    async fn handle(&mut self, event: Event<'_>) {
+        match event {
+            Event::Mail(_) => self.session.accept(&mut self.out),
+            Event::Rcpt(recipient) => self.recipient(&recipient),
+            Event::Data => self.open_draft(),
+            Event::Body(octets) => self.append(octets),
+            Event::Discard(_) => self.draft = None,
+            Event::End { envelope, protocol } => self.end(envelope, protocol).await,
+            // Answered by `consume`.
+            Event::StartTls | Event::Close => {}
+        }
+    }
+
+    fn recipient(&mut self, recipient: &Recipient) {
+        let post = &self.house.post;
+        match permission::relaying(&post.config(), &self.door.listener, self.ip, &recipient.address) {
+            Relaying::Allowed => self.session.accept(&mut self.out),
+            Relaying::Denied => {
+                let mut event = AuditEvent::new(post.now(), "refused");
+                event.who = Some(self.ip.to_string());
+                event.recipient = Some(recipient.address.to_string());
+                event.detail = replies::RELAYING_DENIED.text();
+                post.audit().write(&event);
+                self.session.refuse(&replies::RELAYING_DENIED, &mut self.out);
+            }
+        }
+    }
+
+    /// Before the 354: what cannot be stored is not asked for.
+    fn open_draft(&mut self) {
+        let post = &self.house.post;
+        let draft = post.new_id().map_err(Into::into).and_then(|id| post.journal().draft(id));
+        match draft {
+            Ok(draft) => {
+                self.draft = Some(draft);
+                self.session.accept(&mut self.out);
+            }
+            Err(e) => self.session.refuse(&replies::of_journal(&e), &mut self.out),
+        }
+    }
+
+    fn append(&mut self, octets: &[u8]) {
+        let Some(draft) = &mut self.draft else { return };
+        let appended = match is_in_memory(draft) {
+            true => draft.append(octets),
+            // A large message waits for the disk; other sessions do not.
+            false => tokio::task::block_in_place(|| draft.append(octets)),
+        };
+        if let Err(e) = appended {
+            self.draft = None;
+            self.session.refuse_content(replies::of_journal(&e));
+        }
+    }
+
+    async fn end(&mut self, envelope: Envelope, protocol: &str) {
+        let Some(draft) = self.draft.take() else {
+            return self.session.finish(&replies::TEMPORARY, &mut self.out);
+        };
+        let post = &self.house.post;
+        let client = Client {
+            ip: self.ip,
+            ehlo: self.session.client_name().to_owned(),
+            protocol: protocol.to_owned(),
+            tls: self.session.tls().cloned(),
+            account: None,
+            direction: self.door.listener.direction.unwrap_or(Direction::Inbound),
+            at: post.now(),
+        };
+        let partial = match self.door.smtp.dialect {
+            Dialect::Smtp => Partial::All,
+            Dialect::Lmtp => Partial::Split,
+        };
+        let intake = Intake { listener: Some(self.door.index), client, envelope, draft };
+        match flow::carry(post, intake, partial).await {
+            Answer::All(reply) => self.session.finish(&reply, &mut self.out),
+            Answer::Each(replies) => self.session.finish_each(&replies, &mut self.out),
+        }
+    }
+}

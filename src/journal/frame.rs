@@ -1,0 +1,267 @@
+//! Frames: the encrypted records inside a batch. Encodes, seals, opens and reads them; never touches a file.
+//! Layout: docs/journal-format.md section 4.
+
+use crate::crypto;
+use crate::crypto::Secret;
+use crate::crypto::aead;
+use crate::crypto::kdf;
+use crate::crypto::random;
+use crate::crypto::sha256;
+use crate::mail::MailId;
+use minicbor::{Decode, Encode};
+use zeroize::Zeroizing;
+
+/// Octets of a message in one BODY frame.
+pub const PIECE_BYTES_MAX: usize = 128 * 1024;
+/// Octets of a record of acceptance.
+pub const RECORD_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The stream of a record of acceptance that is longer than a piece.
+pub const RECORD_STREAM: u32 = u32::MAX;
+/// Octets before the ciphertext: length twice, salt.
+pub const PREFIX_BYTES: usize = 8 + SALT_BYTES;
+/// Octets of the longest ciphertext; the records around a piece add less than a KiB.
+pub const SEALED_BYTES_MAX: usize = PIECE_BYTES_MAX + 1024;
+const SALT_BYTES: usize = 32;
+
+/// A piece of a stream of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Body<'a> {
+    #[n(0)]
+    pub id: MailId,
+    #[n(1)]
+    pub stream: u32,
+    #[n(2)]
+    pub offset: u64,
+    #[b(3)]
+    #[cbor(with = "minicbor::bytes")]
+    pub octets: &'a [u8],
+}
+
+/// The commit point of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Acceptance<'a> {
+    #[n(0)]
+    pub id: MailId,
+    #[n(1)]
+    pub leaf: u64,
+    #[b(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub mek: &'a [u8],
+    #[n(3)]
+    pub record_bytes: u64,
+    #[b(4)]
+    #[cbor(with = "minicbor::bytes")]
+    pub record: Option<&'a [u8]>,
+}
+
+/// What happened to one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Resulting<'a> {
+    #[n(0)]
+    pub id: MailId,
+    #[n(1)]
+    pub accept_index: u64,
+    #[n(2)]
+    pub leaf: Option<u64>,
+    #[n(3)]
+    pub ordinal: u64,
+    #[b(4)]
+    #[cbor(with = "minicbor::bytes")]
+    pub record: &'a [u8],
+}
+
+/// A leaf of another operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Leafing<'a> {
+    #[n(0)]
+    pub leaf: u64,
+    #[b(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub octets: &'a [u8],
+}
+
+/// One record of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    Body(Body<'a>),
+    Accept(Acceptance<'a>),
+    Result(Resulting<'a>),
+    Abort(MailId),
+    Leaf(Leafing<'a>),
+    Retire(u64),
+}
+
+impl<'a> Frame<'a> {
+    /// Kind octet and record. Wiped on drop: an ACCEPT holds the message key.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let room = if let Frame::Body(b) = self { b.octets.len() + 64 } else { 512 };
+        let mut out = Zeroizing::new(Vec::with_capacity(room));
+        match self {
+            Frame::Body(record) => append(&mut out, 0, record),
+            Frame::Accept(record) => append(&mut out, 1, record),
+            Frame::Result(record) => append(&mut out, 2, record),
+            Frame::Abort(id) => append(&mut out, 3, id),
+            Frame::Leaf(record) => append(&mut out, 4, record),
+            Frame::Retire(ordinal) => append(&mut out, 5, ordinal),
+        }
+        out
+    }
+
+    /// Reads what `encode` made; `None` for anything else.
+    pub fn decode(octets: &'a [u8]) -> Option<Frame<'a>> {
+        let (kind, record) = octets.split_first()?;
+        let frame = match kind {
+            0 => Frame::Body(whole(record)?),
+            1 => Frame::Accept(whole(record)?),
+            2 => Frame::Result(whole(record)?),
+            3 => Frame::Abort(whole(record)?),
+            4 => Frame::Leaf(whole(record)?),
+            5 => Frame::Retire(whole(record)?),
+            _ => return None,
+        };
+        Some(frame)
+    }
+}
+
+fn append<T: Encode<()>>(out: &mut Vec<u8>, kind: u8, record: &T) {
+    out.push(kind);
+    minicbor::encode(record, out).unwrap_or_else(|_| unreachable!("encoding into memory cannot fail"));
+}
+
+/// A record that fills its octets exactly.
+fn whole<'a, T: Decode<'a, ()>>(octets: &'a [u8]) -> Option<T> {
+    let mut decoder = minicbor::Decoder::new(octets);
+    let record = decoder.decode().ok()?;
+    (decoder.position() == octets.len()).then_some(record)
+}
+
+/// Where a frame belongs: a frame moved elsewhere does not authenticate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub incarnation: [u8; 16],
+    pub sequence: u64,
+    pub place: u32,
+}
+
+impl Position {
+    fn aad(&self) -> [u8; 28] {
+        let mut aad = [0; 28];
+        aad[..16].copy_from_slice(&self.incarnation);
+        aad[16..24].copy_from_slice(&self.sequence.to_be_bytes());
+        aad[24..].copy_from_slice(&self.place.to_be_bytes());
+        aad
+    }
+}
+
+/// Appends the sealed frame to `out` and says how long its ciphertext is.
+pub fn seal(jk: &Secret<32>, position: Position, plain: &[u8], out: &mut Vec<u8>) -> Result<u32, crypto::Error> {
+    let salt = random::hedged("journal salt", &[&sha256(plain), &position.incarnation])?;
+    let sealed = aead::seal(&key(jk, &position, salt.expose()), &aead::SINGLE_USE, &position.aad(), plain);
+    let length = u32::try_from(sealed.len()).map_err(|_| crypto::Error::Malformed("frame too long"))?;
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&(!length).to_be_bytes());
+    out.extend_from_slice(salt.expose());
+    out.extend_from_slice(&sealed);
+    Ok(length)
+}
+
+/// Opens a frame given from its salt on: the plaintext, if it authenticates at this position.
+pub fn open(jk: &Secret<32>, position: Position, from_salt: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (salt, sealed) = from_salt.split_at_checked(SALT_BYTES)?;
+    aead::open(&key(jk, &position, salt), &aead::SINGLE_USE, &position.aad(), sealed).ok().map(Zeroizing::new)
+}
+
+/// One key, one frame.
+fn key(jk: &Secret<32>, position: &Position, salt: &[u8]) -> Secret<32> {
+    kdf::derive(jk.expose(), "journal frame", &[&position.incarnation, salt])
+}
+
+/// The lengths a frame at the start of `octets` may have: both copies, if they disagree one of them was hit.
+pub fn lengths(octets: &[u8]) -> impl Iterator<Item = usize> {
+    let word = |at: usize| octets.get(at..at + 4).and_then(|w| w.try_into().ok()).map(u32::from_be_bytes);
+    let first = word(0).and_then(plausible);
+    let second = word(4).map(|w| !w).and_then(plausible).filter(|s| Some(*s) != first);
+    first.into_iter().chain(second)
+}
+
+/// Whether both copies of a length agree and are plausible: the mark a lost reader looks for.
+pub fn looks_like_frame(octets: &[u8]) -> bool {
+    let agree = |w: &[u8]| w[0] == !w[4] && w[1] == !w[5] && w[2] == !w[6] && w[3] == !w[7];
+    octets.get(..8).is_some_and(agree) && lengths(octets).next().is_some()
+}
+
+fn plausible(length: u32) -> Option<usize> {
+    let length = usize::try_from(length).ok()?;
+    (aead::TAG_BYTES < length && length <= SEALED_BYTES_MAX + aead::TAG_BYTES).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(frame: Frame<'_>) {
+        let plain = frame.encode();
+        assert_eq!(Frame::decode(&plain), Some(frame));
+        assert_eq!(Frame::decode(&plain[..plain.len() - 1]), None);
+        let longer = [plain.as_slice(), &[0]].concat();
+        assert_eq!(Frame::decode(&longer), None);
+    }
+
+    #[test]
+    fn frames_read_back_whole_and_nothing_else_does() {
+        let id = MailId::from_octets([7; 16]);
+        check(Frame::Body(Body { id, stream: 1, offset: 1 << 40, octets: b"octets" }));
+        check(Frame::Accept(Acceptance { id, leaf: 9, mek: &[1; 32], record_bytes: 3, record: Some(b"abc") }));
+        check(Frame::Accept(Acceptance { id, leaf: 9, mek: &[1; 32], record_bytes: 3, record: None }));
+        check(Frame::Result(Resulting { id, accept_index: 1, leaf: None, ordinal: 0, record: b"r" }));
+        check(Frame::Abort(id));
+        check(Frame::Leaf(Leafing { leaf: 2, octets: b"\x04\x01" }));
+        check(Frame::Retire(5));
+        assert_eq!(Frame::decode(&[6, 0]), None);
+        assert_eq!(Frame::decode(&[]), None);
+    }
+
+    #[test]
+    fn a_frame_opens_only_where_it_was_put() {
+        let jk = Secret::new([5; 32]);
+        let position = Position { incarnation: [1; 16], sequence: 2, place: 3 };
+        let mut out = Vec::new();
+        let length = seal(&jk, position, b"plain", &mut out).expect("sealed");
+        assert_eq!(out.len(), PREFIX_BYTES + 5 + 16);
+        assert_eq!(lengths(&out).collect::<Vec<_>>(), [usize::try_from(length).expect("small")]);
+        assert_eq!(open(&jk, position, &out[8..]).as_deref().map(Vec::as_slice), Some(&b"plain"[..]));
+        for other in [
+            Position { incarnation: [2; 16], ..position },
+            Position { sequence: 3, ..position },
+            Position { place: 2, ..position },
+        ] {
+            assert!(open(&jk, other, &out[8..]).is_none());
+        }
+        assert!(open(&Secret::new([6; 32]), position, &out[8..]).is_none());
+        assert!(open(&jk, position, &out[8..20]).is_none());
+    }
+
+    #[test]
+    fn one_broken_length_leaves_the_other() {
+        let mut head = [0, 0, 1, 0, 255, 255, 254, 255];
+        assert!(looks_like_frame(&head));
+        head[3] = 7;
+        assert_eq!(lengths(&head).collect::<Vec<_>>(), [0x107, 0x100]);
+        assert!(!looks_like_frame(&head));
+        head[4] = 0;
+        assert_eq!(lengths(&head).collect::<Vec<_>>(), [0x107], "the second is no longer plausible");
+        assert_eq!(lengths(&[0; 4]).count(), 0);
+    }
+
+    #[test]
+    fn salts_never_repeat_for_equal_frames() {
+        // J6: with one key per (JK, salt) and nonce 0, a repeated salt would be a repeated (key, nonce).
+        let position = Position { incarnation: [1; 16], sequence: 2, place: 3 };
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1000 {
+            let mut out = Vec::new();
+            seal(&Secret::new([5; 32]), position, b"plain", &mut out).expect("sealed");
+            assert!(seen.insert(out[8..40].to_vec()));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! From frames to state: what a replay learns from each frame. Never touches the disk but to read a long record back.
+
+use super::draft;
+use super::file;
+use super::file::{Chunk, JournalFile, Streams};
+use super::frame::{Acceptance, Frame, RECORD_BYTES_MAX, RECORD_STREAM, Resulting};
+use super::leaf::{Leaf, LeafKind};
+use super::message::Message;
+use super::record::{Accept, RecipientResult};
+use super::state::State;
+use super::walk::Found;
+use crate::crypto::Secret;
+use crate::mail::MailId;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// What frames have said so far.
+pub struct Ingest {
+    pub state: State,
+    /// Leaves by index.
+    pub leaves: BTreeMap<u64, Arc<[u8]>>,
+    /// Files that were about to become free.
+    pub retired: BTreeSet<u64>,
+    /// Authentic frames that make no sense.
+    pub faults: Vec<String>,
+    /// Messages not accepted yet, and perhaps never.
+    drafts: HashMap<MailId, Streams>,
+}
+
+/// What a file's frames need before the file may go.
+#[derive(Default)]
+pub struct Needs {
+    pub leaves_end: u64,
+    pub homes: BTreeSet<u64>,
+}
+
+impl Ingest {
+    pub fn new(state: State) -> Ingest {
+        Ingest { state, leaves: BTreeMap::new(), retired: BTreeSet::new(), faults: Vec::new(), drafts: HashMap::new() }
+    }
+
+    /// Takes one frame in.
+    pub fn frame(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, found: &Found) {
+        let taken = match Frame::decode(&found.plain) {
+            Some(Frame::Body(b)) => {
+                let Found { sequence, place, at, bytes, .. } = *found;
+                let length = b.octets.len() as u64;
+                let file = Arc::clone(file);
+                let chunk = Chunk { file, at, bytes, sequence, place, offset: b.offset, length };
+                file::add(self.drafts.entry(b.id).or_default(), b.stream, chunk);
+                Some(())
+            }
+            Some(Frame::Accept(acceptance)) => self.accept(file, needs, &acceptance),
+            Some(Frame::Result(resulting)) => self.result(needs, &resulting),
+            Some(Frame::Abort(id)) => {
+                self.drafts.remove(&id);
+                Some(())
+            }
+            Some(Frame::Leaf(leafing)) => {
+                self.leaf(needs, leafing.leaf, leafing.octets.into());
+                Some(())
+            }
+            Some(Frame::Retire(ordinal)) => {
+                self.retired.insert(ordinal);
+                Some(())
+            }
+            None => None,
+        };
+        if taken.is_none() {
+            let name = file.path.display();
+            self.faults.push(format!("{name}: frame {} of batch {} makes no sense", found.place, found.sequence));
+        }
+    }
+
+    fn leaf(&mut self, needs: &mut Needs, index: u64, octets: Arc<[u8]>) {
+        needs.leaves_end = needs.leaves_end.max(index.saturating_add(1));
+        self.leaves.insert(index, octets);
+    }
+
+    fn accept(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, acceptance: &Acceptance<'_>) -> Option<()> {
+        let id = acceptance.id;
+        let streams = self.drafts.remove(&id).unwrap_or_default();
+        let mek = Secret::from_slice(acceptance.mek)?;
+        let record = record_octets(acceptance, &streams)?;
+        let accept: Accept = minicbor::decode(&record).ok()?;
+        draft::check(&accept).ok()?;
+        self.leaf(needs, acceptance.leaf, Leaf::accept(&mek, &id, &record).octets().into());
+        if accept.id != id || self.state.message(&id).is_some() {
+            return None;
+        }
+        let message = Message::new(accept, record.into(), acceptance.leaf, mek, streams, file);
+        self.state.accepted(message, None);
+        Some(())
+    }
+
+    fn result(&mut self, needs: &mut Needs, resulting: &Resulting<'_>) -> Option<()> {
+        let result: RecipientResult = minicbor::decode(resulting.record).ok()?;
+        if resulting.leaf.is_some() != result.outcome.is_terminal() {
+            return None;
+        }
+        needs.leaves_end = needs.leaves_end.max(resulting.leaf.map_or(0, |leaf| leaf.saturating_add(1)));
+        // The message is gone when its file is: all about it is sealed then, and this file follows.
+        let Some(message) = self.state.message_mut(&resulting.id) else { return Some(()) };
+        message.apply(&result);
+        if let Some(index) = resulting.leaf {
+            needs.homes.insert(message.home.ordinal);
+            let accept_index = message.entry.accept_index;
+            let leaf = Leaf::result(&message.entry.mek, accept_index, resulting.ordinal, resulting.record);
+            self.state.resulted(&resulting.id, index, result);
+            self.leaf(needs, index, leaf.octets().into());
+        }
+        Some(())
+    }
+
+    /// Ranges that GAP leaves have declared lost.
+    pub fn declared(&self) -> Vec<(u64, u64)> {
+        let gaps = self.leaves.values().filter(|octets| octets.first() == Some(&(LeafKind::Gap as u8)));
+        gaps.filter_map(|octets| Leaf::parse(octets)?.gap_range()).collect()
+    }
+}
+
+fn record_octets(acceptance: &Acceptance<'_>, streams: &Streams) -> Option<Vec<u8>> {
+    let bytes = acceptance.record_bytes;
+    let octets = match acceptance.record {
+        Some(record) => record.to_vec(),
+        None if bytes <= RECORD_BYTES_MAX && file::is_complete(streams, RECORD_STREAM, bytes) => {
+            file::read_stream(streams, &acceptance.id, RECORD_STREAM).ok()?
+        }
+        None => return None,
+    };
+    (octets.len() as u64 == bytes).then_some(octets)
+}

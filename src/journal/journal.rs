@@ -1,0 +1,363 @@
+//! The journal as its users see it. Cheap to clone; the last clone dropped ends the writer thread.
+
+use super::Error;
+use super::draft::Draft;
+use super::error::{Answer, Done};
+use super::leaf::Leaf;
+use super::message::Reader;
+use super::queue::{BATCH_JOBS_BYTES_MAX, Job, Lazy, Queue, result_bytes};
+use super::record::{Entry, LeafEntry, Outcome, RecipientResult, Sealable, takes};
+use super::replay;
+use super::replay::{Replay, Replayed, Standing};
+use super::settings::{Keys, Settings};
+use super::spares::Spares;
+use super::state::State;
+use super::writer::Writer;
+use crate::clock::Clock;
+use crate::clock::Timestamp;
+use crate::durable::Disk;
+use crate::durable::Filesystem;
+use crate::mail::MailId;
+use std::any::Any;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+/// Octets of a reply kept in a result; the rest is cut off.
+pub const REPLY_BYTES_MAX: usize = 2048;
+
+/// Whether somebody waits for a result to be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// It shows at once and is durable soon; a crash before that costs a duplicate, never a loss.
+    Lazy,
+    /// It shows once it is durable.
+    Now,
+}
+
+/// What threads and drafts share.
+pub struct Shared {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Settings,
+    pub file_bytes: u64,
+    pub keys: Keys,
+    pub queue: Queue,
+    pub spares: Spares,
+    pub state: Mutex<State>,
+}
+
+impl Shared {
+    /// The state, whoever panicked while holding it: every change to it is one step.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The durable queue and the hot tail of the archive.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+struct Threads {
+    shared: Arc<Shared>,
+    joins: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Journal {
+    /// Opens the journal in `settings.dir` and replays it. `leaves_before` is the size of the archive's durable log; everything
+    /// below `sealed_through` is in durable segments. Damage is reported in `Replay` and declared by GAP leaves.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        keys: Keys,
+        leaves_before: u64,
+        sealed_through: u64,
+    ) -> Result<(Journal, Replay), Error> {
+        settings.check()?;
+        let lock = claim(&*disk, &settings)?;
+        let standing = Standing { leaves_before, sealed_through };
+        let replayed = replay::replay(&*disk, &settings.dir, &keys, standing)?;
+        let report = replayed.report.clone();
+        let journal = Journal::start(disk, clock, settings, keys, replayed, lock)?;
+        journal.declare(&report.gaps)?;
+        Ok((journal, report))
+    }
+
+    fn start(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        keys: Keys,
+        replayed: Replayed,
+        lock: Box<dyn Any + Send>,
+    ) -> Result<Journal, Error> {
+        let Replayed { state, files, next_ordinal, next_number, free, .. } = replayed;
+        let file_bytes = settings.file_bytes / 4096 * 4096;
+        let (spares, low) = (settings.spares, settings.low_space_bytes);
+        let spares = Spares::new(&disk, &settings.dir, file_bytes, spares, low, next_number);
+        for path in free {
+            spares.give_back(&path).map_err(|e| Error::disk("tidy journal directory", &e))?;
+        }
+        let (queue, state) = (Queue::default(), Mutex::new(state));
+        let shared = Arc::new(Shared { disk, clock, settings, file_bytes, keys, queue, spares, state });
+        let writer = Writer::new(Arc::clone(&shared), files, next_ordinal);
+        let threads = Arc::new(Threads { shared: Arc::clone(&shared), joins: Mutex::default() });
+        threads.spawn("journal-writer", move || {
+            writer.run();
+            drop(lock);
+        })?;
+        if shared.settings.spares > 0 {
+            let shared = Arc::clone(&shared);
+            threads.spawn("journal-spares", move || shared.spares.run())?;
+        }
+        Ok(Journal { shared, threads })
+    }
+
+    fn declare(&self, gaps: &[(u64, u64)]) -> Result<(), Error> {
+        for (from, until) in gaps {
+            let (sender, receiver) = mpsc::channel();
+            let tell = move |result| sender.send(result).unwrap_or_else(|e| tracing::debug!(error = %e, "GAP leaf"));
+            self.append_leaf(Leaf::gap(*from, *until), Box::new(tell));
+            receiver.recv().map_err(|_| Error::closed())??;
+        }
+        Ok(())
+    }
+
+    /// Begins a message. `StorageFull` when space is low: results, sealing and delivery still go on.
+    pub fn draft(&self, id: MailId) -> Result<Draft, Error> {
+        let free = self.shared.disk.free_bytes(&self.shared.settings.dir);
+        let free = free.map_err(|e| Error::disk("free space", &e))?;
+        if free < self.shared.settings.low_space_bytes {
+            return Err(Error::StorageFull);
+        }
+        if self.shared.state().message(&id).is_some() {
+            return Err(Error::OutOfBounds("the id is taken"));
+        }
+        Ok(Draft::new(Arc::clone(&self.shared), id))
+    }
+
+    /// Records what happened to recipients. A result for a recipient whose delivery has ended is ignored. `done` is told when
+    /// all are durable, or that they are not; an `Err` here comes besides.
+    pub fn record_results(
+        &self,
+        id: MailId,
+        results: Vec<RecipientResult>,
+        sync: Sync,
+        done: Option<Done<()>>,
+    ) -> Result<(), Error> {
+        let mut state = self.shared.state();
+        let message = state.message_mut(&id).ok_or(Error::Unknown(id))?;
+        let mut open = Vec::with_capacity(results.len());
+        for mut result in results {
+            let place = usize::try_from(result.recipient).ok();
+            let known = place.and_then(|at| message.entry.states.get(at));
+            if takes(known.ok_or(Error::OutOfBounds("no such recipient"))?, &result.outcome) {
+                clip(&mut result);
+                open.push(result);
+            }
+        }
+        let done = done.unwrap_or_else(|| Box::new(|_| {}));
+        match sync {
+            Sync::Lazy => {
+                let mut done = Some(Answer::new(done));
+                let count = open.len();
+                let lazy = |(n, result): (usize, RecipientResult)| {
+                    let done = if n + 1 == count { done.take() } else { None };
+                    Lazy { id, result, done }
+                };
+                let applied = open.clone();
+                self.shared.queue.push_lazy(open.into_iter().enumerate().map(lazy).collect())?;
+                message.unlogged += count;
+                applied.iter().for_each(|result| message.apply(result));
+                drop(state);
+                done.into_iter().for_each(|done| done.give(Ok(())));
+                Ok(())
+            }
+            Sync::Now => {
+                drop(state);
+                self.push_results(id, open, done)
+            }
+        }
+    }
+
+    /// In jobs that fit a batch each.
+    fn push_results(&self, id: MailId, results: Vec<RecipientResult>, done: Done<()>) -> Result<(), Error> {
+        let mut parts = vec![Vec::new()];
+        let mut bytes = 0;
+        for result in results {
+            bytes += result_bytes(&result);
+            if bytes > BATCH_JOBS_BYTES_MAX {
+                bytes = result_bytes(&result);
+                parts.push(Vec::new());
+            }
+            parts.last_mut().into_iter().for_each(|part| part.push(result.clone()));
+        }
+        let gathered =
+            Arc::new(Gathered { left: AtomicUsize::new(parts.len()), answer: Mutex::new(Some(Answer::new(done))) });
+        for results in parts {
+            let gathered = Arc::clone(&gathered);
+            let done = Answer::new(Box::new(move |result| gathered.settle(result)));
+            self.shared.queue.push(Job::Results { id, results, done })?;
+        }
+        Ok(())
+    }
+
+    /// Appends a leaf of another operation; `done` gets its index once it is durable.
+    pub fn append_leaf(&self, leaf: Leaf, done: Done<u64>) {
+        let job = Job::Leaf { octets: leaf.octets().into(), done: Answer::new(done) };
+        self.shared.queue.push(job).unwrap_or_else(|error| tracing::debug!(%error, "leaf refused"));
+    }
+
+    /// Every leaf below is durable.
+    pub fn durable_leaves(&self) -> u64 {
+        self.shared.state().leaves_end()
+    }
+    /// Durable leaves from `from` on, in order, at most `max`. Kept until `sealed` passes them.
+    pub fn leaves(&self, from: u64, max: usize) -> Vec<LeafEntry> {
+        self.shared.state().leaves(from, max)
+    }
+
+    /// A message.
+    pub fn entry(&self, id: &MailId) -> Option<Entry> {
+        self.shared.state().message(id).map(|m| m.entry.clone())
+    }
+    /// All messages that are not both sealed and final, in the order of acceptance.
+    pub fn entries(&self) -> Vec<Entry> {
+        in_order(self.shared.state().messages().map(|m| m.entry.clone()).collect())
+    }
+    /// Messages with a recipient to deliver to, in the order of acceptance.
+    pub fn pending(&self) -> Vec<Entry> {
+        let state = self.shared.state();
+        in_order(state.messages().map(|m| &m.entry).filter(|e| e.is_pending()).cloned().collect())
+    }
+
+    /// The octets as received, checked against the record's hash.
+    pub fn octets(&self, id: &MailId) -> Result<Vec<u8>, Error> {
+        self.reader(id)?.original()
+    }
+    /// Prefix and content of a rendition, checked against its hash: the same octets at every retry.
+    pub fn rendition_octets(&self, id: &MailId, rendition: usize) -> Result<Vec<u8>, Error> {
+        self.reader(id)?.rendition(rendition)
+    }
+    fn reader(&self, id: &MailId) -> Result<Reader, Error> {
+        self.shared.state().reader(id).ok_or(Error::Unknown(*id))
+    }
+
+    /// What a seal pass up to `through` takes.
+    pub fn sealable(&self, through: u64) -> Sealable {
+        self.shared.state().sealable(through)
+    }
+    /// Everything below `through` is in durable segments and durable log tiles: releases memory at once, files in the background.
+    pub fn sealed(&self, through: u64) -> Result<(), Error> {
+        self.shared.state().sealed(through);
+        self.shared.queue.push(Job::Retire)
+    }
+    /// Everything below is sealed.
+    pub fn sealed_through(&self) -> u64 {
+        self.shared.state().sealed_through()
+    }
+    /// Octets of messages not yet sealed.
+    pub fn unsealed_bytes(&self) -> u64 {
+        self.shared.state().unsealed_bytes()
+    }
+    /// When the oldest message not yet sealed was accepted.
+    pub fn oldest_unsealed(&self) -> Option<Timestamp> {
+        self.shared.state().oldest_unsealed()
+    }
+
+    /// Finishes what is queued and ends the threads. Other clones answer `Unavailable` from then on.
+    pub fn close(self) {
+        self.threads.end();
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Journal({})", self.shared.settings.dir.display())
+    }
+}
+
+impl Threads {
+    fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+        let join = spawned.map_err(|e| Error::disk("start journal thread", &e))?;
+        self.joins.lock().unwrap_or_else(PoisonError::into_inner).push(join);
+        Ok(())
+    }
+
+    fn end(&self) {
+        self.shared.queue.close();
+        self.shared.spares.close();
+        let joins = std::mem::take(&mut *self.joins.lock().unwrap_or_else(PoisonError::into_inner));
+        // A `Done` may hold the last clone: the writer cannot wait for itself.
+        let own = std::thread::current().id();
+        for join in joins.into_iter().filter(|join| join.thread().id() != own) {
+            if join.join().is_err() {
+                tracing::error!("a journal thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Makes the directory and takes its lock, on a file system that keeps what it syncs.
+fn claim(disk: &dyn Disk, settings: &Settings) -> Result<Box<dyn Any + Send>, Error> {
+    let failed = |e: io::Error| Error::disk("open journal directory", &e);
+    disk.create_dir(&settings.dir).map_err(failed)?;
+    match disk.filesystem(&settings.dir).map_err(failed)? {
+        Filesystem::Volatile(kind) if !settings.danger_volatile_filesystem => {
+            return Err(Error::Volatile(kind.to_owned()));
+        }
+        Filesystem::Volatile(kind) | Filesystem::Doubtful(kind) => {
+            tracing::warn!(kind, dir = %settings.dir.display(), "journal lies on a doubtful file system");
+        }
+        Filesystem::Durable => {}
+    }
+    disk.lock(&settings.dir).map_err(|e| if e.kind() == io::ErrorKind::WouldBlock { Error::Locked } else { failed(e) })
+}
+
+fn in_order(mut entries: Vec<Entry>) -> Vec<Entry> {
+    entries.sort_unstable_by_key(|e| e.accept_index);
+    entries
+}
+
+/// Bounds what strangers put into a result.
+fn clip(result: &mut RecipientResult) {
+    let clip = |text: &mut String| text.truncate(text.floor_char_boundary(REPLY_BYTES_MAX));
+    clip(&mut result.next_hop);
+    match &mut result.outcome {
+        Outcome::Delivered { reply } | Outcome::Deferred { reply, .. } => clip(reply),
+        Outcome::Failed { status, reply } => {
+            clip(status);
+            clip(reply);
+        }
+        Outcome::Archived => {}
+    }
+}
+
+/// One answer for several jobs: the first error, or success when all are done.
+struct Gathered {
+    left: AtomicUsize,
+    answer: Mutex<Option<Answer<()>>>,
+}
+
+impl Gathered {
+    fn settle(&self, result: Result<(), Error>) {
+        let is_last = self.left.fetch_sub(1, Ordering::AcqRel) == 1;
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(done) = answer.take_if(|_| is_last || result.is_err()) {
+            drop(answer);
+            done.give(result);
+        }
+    }
+}

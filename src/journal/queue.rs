@@ -1,0 +1,305 @@
+//! What waits for the writer: urgent work, pieces of large messages, results nobody waits for. Bounded, and never reorders
+//! within a lane.
+
+use super::Error;
+use super::batch::BATCH_BYTES_MAX;
+use super::draft::{Drafting, Ticket};
+use super::error::Answer;
+use super::record::{Accept, RecipientResult};
+use crate::crypto::Secret;
+use crate::mail::MailId;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Jobs in a lane; whoever brings more waits.
+pub const LANE_JOBS_MAX: usize = 4096;
+/// Results that nobody waits for; beyond it they are refused.
+pub const LAZY_RESULTS_MAX: usize = 100_000;
+/// Octets of frames the jobs of one batch may make, by their own estimate.
+pub const BATCH_JOBS_BYTES_MAX: usize = BATCH_BYTES_MAX - 8192;
+/// How long a lazy result, and the proof that the last batch was synced, may wait for company.
+pub const LAZY_DELAY: Duration = Duration::from_millis(200);
+/// Octets a frame adds to its content, and a record to a piece.
+pub const FRAME_OVERHEAD_BYTES: usize = 256;
+
+/// A message to be accepted.
+pub struct Commit {
+    pub drafting: Arc<Drafting>,
+    pub accept: Accept,
+    pub record: Vec<u8>,
+    /// Streams whose octets come along instead of having been streamed.
+    pub inline: Vec<(u32, Arc<[u8]>)>,
+    pub mek: Secret<32>,
+    /// Whether the record is a stream too, being too long for a frame.
+    pub record_place: RecordPlace,
+    pub done: Answer<MailId>,
+}
+
+/// Where a record of acceptance stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordPlace {
+    InFrame,
+    Streamed,
+}
+
+/// Work for the writer.
+pub enum Job {
+    /// A piece of a large message.
+    Piece { ticket: Ticket, stream: u32, offset: u64, octets: Vec<u8> },
+    /// A message to be accepted.
+    Commit(Box<Commit>),
+    /// Results somebody waits for.
+    Results { id: MailId, results: Vec<RecipientResult>, done: Answer<()> },
+    /// A leaf of another operation.
+    Leaf { octets: Arc<[u8]>, done: Answer<u64> },
+    /// The pieces of a message mean nothing.
+    Abort(MailId),
+    /// Files may have become free.
+    Retire,
+}
+
+/// A result nobody waits for; its message shows it already.
+pub struct Lazy {
+    pub id: MailId,
+    pub result: RecipientResult,
+    pub done: Option<Answer<()>>,
+}
+
+impl Job {
+    /// Answers without having done it.
+    pub fn refuse(self, error: &Error) {
+        match self {
+            Job::Piece { ticket, .. } => ticket.fail(error.clone()),
+            Job::Commit(commit) => commit.done.give(Err(error.clone())),
+            Job::Results { done, .. } => done.give(Err(error.clone())),
+            Job::Leaf { done, .. } => done.give(Err(error.clone())),
+            Job::Abort(_) | Job::Retire => {}
+        }
+    }
+
+    /// At least the octets its frames will take.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Job::Piece { octets, .. } => octets.len() + FRAME_OVERHEAD_BYTES,
+            Job::Commit(commit) => commit.bytes(),
+            Job::Results { results, .. } => results.iter().map(result_bytes).sum(),
+            Job::Leaf { octets, .. } => octets.len() + FRAME_OVERHEAD_BYTES,
+            Job::Abort(_) | Job::Retire => FRAME_OVERHEAD_BYTES,
+        }
+    }
+}
+
+impl Commit {
+    fn bytes(&self) -> usize {
+        let pieces =
+            |octets: &[u8]| octets.len() + FRAME_OVERHEAD_BYTES * (1 + octets.len() / super::frame::PIECE_BYTES_MAX);
+        let inline: usize = self.inline.iter().map(|(_, octets)| pieces(octets)).sum();
+        let record = if self.record_place == RecordPlace::InFrame { self.record.len() } else { 0 };
+        inline + record + FRAME_OVERHEAD_BYTES
+    }
+}
+
+/// At least the octets the frame of a result takes.
+pub fn result_bytes(result: &RecipientResult) -> usize {
+    super::record::encode(result).len() + FRAME_OVERHEAD_BYTES
+}
+
+/// What the writer gets.
+pub enum Taken {
+    /// Work for one batch; both empty when only the delay has passed.
+    Work(Vec<Job>, Vec<Lazy>),
+    /// Nothing is left and nothing will come.
+    Closed,
+}
+
+#[derive(Default)]
+struct Lanes {
+    urgent: VecDeque<Job>,
+    bulk: VecDeque<Job>,
+    lazy: VecDeque<Lazy>,
+    gate: Gate,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Gate {
+    #[default]
+    Open,
+    Closed,
+}
+
+/// The writer's queue.
+#[derive(Default)]
+pub struct Queue {
+    lanes: Mutex<Lanes>,
+    work: Condvar,
+    room: Condvar,
+}
+
+impl Queue {
+    /// Queues a job, waiting for room. A job that comes too late answers `Unavailable` by being dropped.
+    pub fn push(&self, job: Job) -> Result<(), Error> {
+        let mut lanes = self.lock();
+        loop {
+            if lanes.gate == Gate::Closed {
+                return Err(Error::closed());
+            }
+            let lane = lanes.lane(&job);
+            if lane.len() < LANE_JOBS_MAX {
+                lane.push_back(job);
+                self.work.notify_one();
+                return Ok(());
+            }
+            lanes = self.room.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Queues results nobody waits for.
+    pub fn push_lazy(&self, results: Vec<Lazy>) -> Result<(), Error> {
+        let mut lanes = self.lock();
+        if lanes.gate == Gate::Closed {
+            return Err(Error::closed());
+        }
+        if lanes.lazy.len() + results.len() > LAZY_RESULTS_MAX {
+            return Err(Error::Unavailable("too many results wait for the disk".to_owned()));
+        }
+        lanes.lazy.extend(results);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Puts lazy results back in front after a failed batch.
+    pub fn return_lazy(&self, results: Vec<Lazy>) {
+        let mut lanes = self.lock();
+        for lazy in results.into_iter().rev() {
+            lanes.lazy.push_front(lazy);
+        }
+    }
+
+    /// The work of one batch. Waits for urgent or bulk work, at most until `idle_at`, and at most `lazy_delay` when lazy results
+    /// wait.
+    pub fn take(&self, idle_at: Option<Instant>, lazy_delay: Duration) -> Taken {
+        let mut lanes = self.lock();
+        let mut until = idle_at;
+        loop {
+            if !lanes.urgent.is_empty() || !lanes.bulk.is_empty() {
+                break;
+            }
+            if lanes.gate == Gate::Closed {
+                return if lanes.lazy.is_empty() { Taken::Closed } else { self.gather(&mut lanes) };
+            }
+            if until.is_none() && !lanes.lazy.is_empty() {
+                until = Some(Instant::now() + lazy_delay);
+            }
+            lanes = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => self.work.wait(lanes).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(left) => self.work.wait_timeout(lanes, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        self.gather(&mut lanes)
+    }
+
+    fn gather(&self, lanes: &mut Lanes) -> Taken {
+        let mut room = BATCH_JOBS_BYTES_MAX;
+        let mut jobs = Vec::new();
+        fill(&mut lanes.urgent, &mut jobs, &mut room, Job::bytes);
+        fill(&mut lanes.bulk, &mut jobs, &mut room, Job::bytes);
+        let mut lazy = Vec::new();
+        fill(&mut lanes.lazy, &mut lazy, &mut room, |l| result_bytes(&l.result));
+        self.room.notify_all();
+        Taken::Work(jobs, lazy)
+    }
+
+    /// Whether no more work comes.
+    pub fn is_closed(&self) -> bool {
+        self.lock().gate == Gate::Closed
+    }
+
+    /// Refuses further work. What is queued is still done.
+    pub fn close(&self) {
+        self.lock().gate = Gate::Closed;
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+
+    /// Refuses further work and forgets what is queued, which answers `Unavailable`.
+    pub fn abandon(&self) {
+        self.close();
+        let forgotten = std::mem::take(&mut *self.lock());
+        self.close();
+        drop(forgotten);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lanes {
+    /// Pieces yield to everything else, so that a huge upload does not delay small mail.
+    fn lane(&mut self, job: &Job) -> &mut VecDeque<Job> {
+        if matches!(job, Job::Piece { .. } | Job::Abort(_)) { &mut self.bulk } else { &mut self.urgent }
+    }
+}
+
+/// Moves what fits. The first of a batch always does: should a job break its bound, the writer refuses it instead of stalling.
+fn fill<T>(from: &mut VecDeque<T>, into: &mut Vec<T>, room: &mut usize, bytes: impl Fn(&T) -> usize) {
+    while let Some(next) = from.front().map(&bytes) {
+        if next > *room && *room < BATCH_JOBS_BYTES_MAX {
+            return;
+        }
+        *room = room.saturating_sub(next);
+        into.extend(from.pop_front());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(bytes: usize) -> Job {
+        Job::Leaf { octets: vec![0; bytes].into(), done: Answer::new(Box::new(|_| {})) }
+    }
+
+    fn work(taken: Taken) -> (usize, usize) {
+        match taken {
+            Taken::Work(jobs, lazy) => (jobs.len(), lazy.len()),
+            Taken::Closed => panic!("closed"),
+        }
+    }
+
+    #[test]
+    fn a_batch_holds_what_fits_and_the_rest_waits() {
+        let queue = Queue::default();
+        let each = BATCH_JOBS_BYTES_MAX / 2 - FRAME_OVERHEAD_BYTES;
+        for _ in 0..3 {
+            queue.push(leaf(each)).expect("open");
+        }
+        assert_eq!(work(queue.take(None, LAZY_DELAY)), (2, 0));
+        assert_eq!(work(queue.take(None, LAZY_DELAY)), (1, 0));
+        assert_eq!(work(queue.take(Some(Instant::now()), LAZY_DELAY)), (0, 0));
+    }
+
+    #[test]
+    fn a_closed_queue_finishes_its_work_and_takes_no_more() {
+        let queue = Queue::default();
+        queue.push(leaf(1)).expect("open");
+        queue.close();
+        assert!(queue.push(leaf(1)).is_err());
+        assert!(queue.push_lazy(vec![]).is_err());
+        assert_eq!(work(queue.take(None, LAZY_DELAY)), (1, 0));
+        assert!(matches!(queue.take(None, LAZY_DELAY), Taken::Closed));
+    }
+
+    #[test]
+    fn abandoned_work_is_refused() {
+        let queue = Queue::default();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let done = Answer::new(Box::new(move |r| sender.send(r).expect("send")));
+        queue.push(Job::Leaf { octets: vec![1].into(), done }).expect("open");
+        queue.abandon();
+        assert_eq!(receiver.recv(), Ok(Err(Error::closed())));
+        assert!(queue.push(leaf(1)).is_err());
+    }
+}

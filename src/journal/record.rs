@@ -1,0 +1,339 @@
+//! Records: what the journal keeps about a message, and the leaves of the evidence log that commit to it. Plain values with
+//! a fixed CBOR form; never I/O.
+
+use super::leaf::Leaf;
+use crate::clock::Timestamp;
+use crate::crypto::Digest;
+use crate::crypto::Secret;
+use crate::mail::Client;
+use crate::mail::Envelope;
+use crate::mail::MailId;
+use minicbor::{Decode, Encode};
+use std::sync::Arc;
+
+/// The record of acceptance, and all that delivery and archive need besides the octets.
+///
+/// Its CBOR stands verbatim in the ACCEPT frame and later in the archive unit's meta, and the ACCEPT leaf commits to it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Accept {
+    /// The message.
+    #[n(0)]
+    pub id: MailId,
+    /// When it was accepted.
+    #[n(1)]
+    pub accepted_at: Timestamp,
+    /// MAIL and all RCPTs, Bcc recipients included.
+    #[n(2)]
+    pub envelope: Envelope,
+    /// Who handed it over.
+    #[n(3)]
+    pub client: Client,
+    /// Octets as received.
+    #[n(4)]
+    pub body_bytes: u64,
+    /// SHA-256 of the octets as received.
+    #[n(5)]
+    #[cbor(with = "minicbor::bytes")]
+    pub body_sha256: Digest,
+    /// CBOR of the ruling; opaque here.
+    #[n(6)]
+    #[cbor(with = "minicbor::bytes")]
+    pub ruling: Vec<u8>,
+    /// The retention class.
+    #[n(7)]
+    pub class: String,
+    /// What is delivered to whom. A recipient in no rendition is never delivered to.
+    #[n(8)]
+    pub renditions: Vec<Rendition>,
+}
+
+/// One form of a message as it leaves: a retry sends the same octets.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Rendition {
+    /// Indices into `envelope.recipients`.
+    #[n(0)]
+    pub recipients: Vec<u32>,
+    /// Our block on top.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub prefix: Vec<u8>,
+    /// What follows the prefix.
+    #[n(2)]
+    pub content: Content,
+    /// SHA-256 of prefix and content.
+    #[n(3)]
+    #[cbor(with = "minicbor::bytes")]
+    pub sha256: Digest,
+    /// Octets of prefix and content.
+    #[n(4)]
+    pub bytes: u64,
+}
+
+/// Where a rendition's octets behind the prefix come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Content {
+    /// The octets as received.
+    #[n(0)]
+    Original,
+    /// A stream of its own: its number in this message, at least 1.
+    #[n(1)]
+    Own(#[n(0)] u32),
+}
+
+/// How far delivery to one recipient is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecipientState {
+    /// To be attempted.
+    Pending {
+        /// Attempts so far.
+        attempts: u32,
+        /// Not before this.
+        next_at: Timestamp,
+        /// What the last attempt got; empty before the first.
+        last_reply: String,
+    },
+    /// The next hop took it.
+    Delivered {
+        /// When.
+        at: Timestamp,
+        /// The next hop's reply.
+        reply: String,
+    },
+    /// Given up for good.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// RFC 3463 status.
+        status: String,
+        /// The reply that decided it.
+        reply: String,
+    },
+    /// Kept in the archive only, by intent.
+    Archived {
+        /// When.
+        at: Timestamp,
+    },
+    /// Never queued: in no rendition.
+    Refused,
+}
+
+impl RecipientState {
+    /// Whether an attempt is still to be made.
+    pub fn is_pending(&self) -> bool {
+        matches!(self, RecipientState::Pending { .. })
+    }
+}
+
+/// What happened to one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RecipientResult {
+    /// Index into `envelope.recipients`.
+    #[n(0)]
+    pub recipient: u32,
+    /// When.
+    #[n(1)]
+    pub at: Timestamp,
+    /// Whom we spoke to; empty when nobody.
+    #[n(2)]
+    pub next_hop: String,
+    /// What came of it.
+    #[n(3)]
+    pub outcome: Outcome,
+}
+
+/// The kinds of result. All but `Deferred` are terminal and have a leaf.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Outcome {
+    /// The next hop took it.
+    #[n(0)]
+    Delivered {
+        /// Its reply.
+        #[n(0)]
+        reply: String,
+    },
+    /// Not now.
+    #[n(1)]
+    Deferred {
+        /// Its reply, or what went wrong.
+        #[n(0)]
+        reply: String,
+        /// The next attempt is not before this.
+        #[n(1)]
+        next_at: Timestamp,
+    },
+    /// Never.
+    #[n(2)]
+    Failed {
+        /// RFC 3463 status.
+        #[n(0)]
+        status: String,
+        /// The reply that decided it.
+        #[n(1)]
+        reply: String,
+    },
+    /// For the archive alone (a journal listener): never delivered.
+    #[n(3)]
+    Archived,
+}
+
+impl Outcome {
+    /// Whether it ends the recipient's delivery. Terminal results have a leaf.
+    pub fn is_terminal(&self) -> bool {
+        !matches!(self, Outcome::Deferred { .. })
+    }
+}
+
+/// One leaf with its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafEntry {
+    /// Place in the log, counted from 0.
+    pub index: u64,
+    /// Kind octet and body, as the log hashes them.
+    pub octets: Arc<[u8]>,
+}
+
+/// A message as the journal knows it. Cheap to clone; a snapshot that does not change under its holder.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The record of acceptance.
+    pub accept: Arc<Accept>,
+    /// The record's CBOR, verbatim as committed to.
+    pub accept_octets: Arc<[u8]>,
+    /// The index of its ACCEPT leaf.
+    pub accept_index: u64,
+    /// One state per recipient, in envelope order.
+    pub states: Arc<Vec<RecipientState>>,
+    /// Terminal results with the index of their leaf, in log order. The position in this list is the result's ordinal.
+    pub results: Arc<Vec<(u64, RecipientResult)>>,
+    pub(super) mek: Arc<Secret<32>>,
+}
+
+impl Entry {
+    /// The message key, for the sealer only: it encrypts one message in one archive unit.
+    pub fn mek(&self) -> &Secret<32> {
+        &self.mek
+    }
+    /// Whether any recipient is still to be delivered to.
+    pub fn is_pending(&self) -> bool {
+        self.states.iter().any(RecipientState::is_pending)
+    }
+    /// The ACCEPT leaf, as it stands in the log at `accept_index`.
+    pub fn accept_leaf(&self) -> Leaf {
+        Leaf::accept(&self.mek, &self.accept.id, &self.accept_octets)
+    }
+}
+
+/// A terminal result that became known after its message was sealed.
+#[derive(Clone, Debug)]
+pub struct LateResult {
+    /// The message.
+    pub id: MailId,
+    /// The index of its ACCEPT leaf.
+    pub accept_index: u64,
+    /// The index of the RESULT leaf.
+    pub leaf_index: u64,
+    /// The result's place among the message's terminal results, counted from 0.
+    pub ordinal: u64,
+    /// The result.
+    pub result: RecipientResult,
+    pub(super) mek: Arc<Secret<32>>,
+}
+
+impl LateResult {
+    /// The message key, for the sealer only.
+    pub fn mek(&self) -> &Secret<32> {
+        &self.mek
+    }
+}
+
+/// What a seal pass up to some index takes.
+#[derive(Clone, Debug, Default)]
+pub struct Sealable {
+    /// Messages accepted in the range, in log order; their `results` end at the pass's index.
+    pub messages: Vec<Entry>,
+    /// Results whose leaf lies in the range and whose message was accepted before it, in log order.
+    pub results: Vec<LateResult>,
+}
+
+/// The deterministic CBOR of a record: definite lengths, shortest integers, fields in order (RFC 8949 section 4.2.1).
+pub fn encode<T: Encode<()>>(record: &T) -> Vec<u8> {
+    minicbor::to_vec(record).unwrap_or_else(|_| unreachable!("encoding into memory cannot fail"))
+}
+
+/// The initial states: `Pending` for every recipient of a rendition, `Refused` for the others.
+pub fn initial_states(accept: &Accept) -> Vec<RecipientState> {
+    let mut states = vec![RecipientState::Refused; accept.envelope.recipients.len()];
+    for recipient in accept.renditions.iter().flat_map(|r| &r.recipients) {
+        if let Some(state) = usize::try_from(*recipient).ok().and_then(|at| states.get_mut(at)) {
+            *state = RecipientState::Pending { attempts: 0, next_at: accept.accepted_at, last_reply: String::new() };
+        }
+    }
+    states
+}
+
+/// Whether a result can change this state: a pending recipient takes any, a refused one may be archived, the rest is final.
+pub(super) fn takes(state: &RecipientState, outcome: &Outcome) -> bool {
+    match state {
+        RecipientState::Pending { .. } => true,
+        RecipientState::Refused => *outcome == Outcome::Archived,
+        _ => false,
+    }
+}
+
+/// The state after a result. Terminal states stay: a second terminal result changes nothing.
+pub(super) fn apply(state: &mut RecipientState, result: &RecipientResult) {
+    if !takes(state, &result.outcome) {
+        return;
+    }
+    let attempts = if let RecipientState::Pending { attempts, .. } = state { attempts.saturating_add(1) } else { 0 };
+    let at = result.at;
+    *state = match result.outcome.clone() {
+        Outcome::Delivered { reply } => RecipientState::Delivered { at, reply },
+        Outcome::Deferred { reply, next_at } => RecipientState::Pending { attempts, next_at, last_reply: reply },
+        Outcome::Failed { status, reply } => RecipientState::Failed { at, status, reply },
+        Outcome::Archived => RecipientState::Archived { at },
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+
+    #[test]
+    fn records_survive_cbor_and_encode_the_same_again() {
+        let accept = fixtures::accept(3, 1);
+        let octets = encode(&accept);
+        let back: Accept = minicbor::decode(&octets).expect("decode");
+        assert_eq!(back, accept);
+        assert_eq!(encode(&back), octets);
+    }
+
+    #[test]
+    fn recipients_of_no_rendition_are_refused() {
+        let mut accept = fixtures::accept(1, 3);
+        accept.renditions[0].recipients = vec![1, 9];
+        let states = initial_states(&accept);
+        assert!(states[1].is_pending());
+        assert_eq!([&states[0], &states[2]], [&RecipientState::Refused, &RecipientState::Refused]);
+    }
+
+    #[test]
+    fn terminal_states_stay() {
+        let at = Timestamp::from_s(9);
+        let result = |outcome| RecipientResult { recipient: 0, at, next_hop: String::new(), outcome };
+        let delivered = || result(Outcome::Delivered { reply: "250 ok".into() });
+        let failed = || result(Outcome::Failed { status: "5.1.1".into(), reply: "550 no".into() });
+        let mut state = initial_states(&fixtures::accept(1, 1)).remove(0);
+        apply(&mut state, &result(Outcome::Deferred { reply: "451 later".into(), next_at: at }));
+        assert_eq!(state, RecipientState::Pending { attempts: 1, next_at: at, last_reply: "451 later".into() });
+        apply(&mut state, &delivered());
+        apply(&mut state, &failed());
+        assert_eq!(state, RecipientState::Delivered { at, reply: "250 ok".into() });
+        let mut refused = RecipientState::Refused;
+        apply(&mut refused, &delivered());
+        assert_eq!(refused, RecipientState::Refused);
+        apply(&mut refused, &result(Outcome::Archived));
+        assert_eq!(refused, RecipientState::Archived { at });
+    }
+}

@@ -1,0 +1,195 @@
+//! Reading one file back: batches while they hold, then what follows decides between a torn write and damage. Never writes.
+//! Rules: docs/journal-format.md section 6.
+
+use super::batch;
+use super::batch::{BLOCK_BYTES, HEAD_BYTES, Head};
+use super::file::JournalFile;
+use super::header::HEADER_BYTES;
+use super::walk::{Found, Walk};
+use crate::crypto::Digest;
+use crate::crypto::sha256;
+
+/// Where the batches of a file end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// At this sequence: a later file's header says so.
+    At(u64),
+    /// Nothing says where.
+    Open,
+}
+
+/// What reading a file found besides frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// The last sequence that counts.
+    pub last_sequence: u64,
+    /// A write was torn at the end.
+    pub torn_tail: bool,
+    /// What acknowledged data could not be read, in words.
+    pub damage: Vec<String>,
+}
+
+/// A valid batch and where it starts.
+#[derive(Clone, Copy)]
+struct Later {
+    at: u64,
+    head: Head,
+}
+
+/// Reads all batches of `file` and gives every authentic frame to `each`, in order.
+pub fn scan(file: &JournalFile, end: End, each: &mut dyn FnMut(Found)) -> Scanned {
+    let (at, chain) = (HEADER_BYTES as u64, Some(file.header_digest));
+    let mut scan = Scan { file, each, at, sequence: 1, chain, scanned: Scanned::default() };
+    if !file.has_its_length() {
+        scan.scanned.damage.push(format!("{}: not {} octets long", file.path.display(), file.bytes));
+    }
+    while end.includes(scan.sequence) && scan.step(end) {}
+    scan.scanned.last_sequence = scan.sequence - 1;
+    scan.scanned
+}
+
+/// The head of a valid batch at the file's start whatever its incarnation: what an unreadable header left behind.
+pub fn first_head(octets: &[u8]) -> Option<Head> {
+    let head = Head::parse(octets)?;
+    batch::is_intact(octets.get(..head.total_bytes())?).then_some(head)
+}
+
+impl End {
+    fn includes(self, sequence: u64) -> bool {
+        match self {
+            End::At(last) => sequence <= last,
+            End::Open => true,
+        }
+    }
+}
+
+struct Scan<'a> {
+    file: &'a JournalFile,
+    each: &'a mut dyn FnMut(Found),
+    at: u64,
+    sequence: u64,
+    /// What the next batch's chain must be; unknown behind damage.
+    chain: Option<Digest>,
+    scanned: Scanned,
+}
+
+impl Scan<'_> {
+    /// Takes the next batch, or crosses damage; whether there is more.
+    fn step(&mut self, end: End) -> bool {
+        if let Some((head, octets)) = self.valid_batch(self.at).filter(|(h, _)| h.sequence == self.sequence) {
+            self.take(&head, &octets);
+            return true;
+        }
+        let later = self.later_batches();
+        let was_synced = later.iter().any(|l| l.head.synced_through >= self.sequence);
+        if end == End::Open && !was_synced {
+            self.scanned.torn_tail = self.head_at(self.at).is_some();
+            return false;
+        }
+        self.cross(later.first().copied(), end)
+    }
+
+    fn take(&mut self, head: &Head, octets: &[u8]) {
+        if self.chain.is_some_and(|chain| chain != head.chain) {
+            self.damaged("follows another batch than the one before it");
+        }
+        let lost = self.deliver(octets, head.frames);
+        if lost > 0 {
+            self.damaged(&format!("has {lost} frames that are not authentic"));
+        }
+        self.chain = Some(sha256(octets));
+        self.at += octets.len() as u64;
+        self.sequence += 1;
+    }
+
+    /// Recovers what can be recovered up to the next valid batch, or up to the end that is known.
+    fn cross(&mut self, next: Option<Later>, end: End) -> bool {
+        let (until, next_sequence) = match (next, end) {
+            (Some(next), End::At(last)) if next.head.sequence > last => (next.at, last + 1),
+            (Some(next), _) => (next.at, next.head.sequence),
+            (None, End::At(last)) => (self.file.batches_end(), last + 1),
+            (None, End::Open) => return false,
+        };
+        self.damaged(&format!("is damaged; {} batches cannot be read whole", next_sequence - self.sequence));
+        self.salvage(until, next_sequence);
+        self.chain = None;
+        self.at = until;
+        self.sequence = next_sequence;
+        next.is_some()
+    }
+
+    fn damaged(&mut self, what: &str) {
+        let name = self.file.path.display();
+        self.scanned.damage.push(format!("{name}: batch {} at octet {} {what}", self.sequence, self.at));
+    }
+
+    /// Tries every block of the damaged stretch as each of the lost batches. Frames authenticate with their sequence and place, so
+    /// nothing is taken for what it is not.
+    fn salvage(&mut self, until: u64, next_sequence: u64) {
+        let (mut at, mut sequence) = (self.at, self.sequence);
+        while at < until && sequence < next_sequence {
+            let most = usize::try_from(until - at).unwrap_or(usize::MAX).min(batch::BATCH_BYTES_MAX);
+            let octets = self.read_leniently(at, most);
+            let hit = (sequence..next_sequence).find_map(|s| Some((s, self.recover(&octets, at, s)?)));
+            let used = hit.map_or(BLOCK_BYTES, |(_, used)| used.next_multiple_of(BLOCK_BYTES));
+            sequence = hit.map_or(sequence, |(found, _)| found + 1);
+            at += used as u64;
+        }
+    }
+
+    /// Delivers the frames of a batch whose head holds; how many are lost.
+    fn deliver(&mut self, octets: &[u8], frames: u32) -> u32 {
+        let mut walk = Walk::new(self.file, octets, self.at, self.sequence);
+        let mut found = 0;
+        while walk.place() < frames {
+            let Some(frame) = walk.next() else { break };
+            found += 1;
+            (self.each)(frame);
+        }
+        frames.saturating_sub(found)
+    }
+
+    /// Delivers what authenticates as the batch `sequence`; octets used, `None` when nothing does.
+    fn recover(&mut self, octets: &[u8], base: u64, sequence: u64) -> Option<usize> {
+        let mut walk = Walk::new(self.file, octets, base, sequence);
+        let mut found = None;
+        while let Some(frame) = walk.next() {
+            (self.each)(frame);
+            found = Some(walk.used());
+        }
+        found
+    }
+
+    /// All valid batches behind the bad one.
+    fn later_batches(&self) -> Vec<Later> {
+        let mut later = Vec::new();
+        let mut at = self.at + BLOCK_BYTES as u64;
+        while at < self.file.batches_end() {
+            let valid = self.valid_batch(at).filter(|(head, _)| head.sequence > self.sequence);
+            at += valid.as_ref().map_or(BLOCK_BYTES, |(_, octets)| octets.len()) as u64;
+            later.extend(valid.map(|(head, octets)| Later { at: at - octets.len() as u64, head }));
+        }
+        later
+    }
+
+    fn valid_batch(&self, at: u64) -> Option<(Head, Vec<u8>)> {
+        let head = self.head_at(at)?;
+        let octets = self.file.read(at, head.total_bytes()).ok()?;
+        batch::is_intact(&octets).then_some((head, octets))
+    }
+
+    /// A head of this incarnation whose batch ends within the file.
+    fn head_at(&self, at: u64) -> Option<Head> {
+        let head = Head::parse(&self.file.read(at, HEAD_BYTES).ok()?)?;
+        let ours = head.incarnation == self.file.incarnation && head.ordinal == self.file.ordinal;
+        (ours && at + head.total_bytes() as u64 <= self.file.batches_end()).then_some(head)
+    }
+
+    /// Reads with zeros in place of blocks the disk will not give.
+    fn read_leniently(&self, at: u64, bytes: usize) -> Vec<u8> {
+        self.file.read(at, bytes).unwrap_or_else(|_| {
+            let block = |offset| self.file.read(at + offset as u64, BLOCK_BYTES).unwrap_or(vec![0; BLOCK_BYTES]);
+            (0..bytes).step_by(BLOCK_BYTES).flat_map(block).collect()
+        })
+    }
+}

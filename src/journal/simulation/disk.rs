@@ -1,0 +1,289 @@
+//! A disk that keeps what was synced and, of the rest, whatever a seed says: sectors dropped, reordered, torn; names too.
+
+use crate::durable::{Disk, DiskFile, Filesystem};
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// What the disk writes whole or not at all.
+pub const SECTOR_BYTES: usize = 512;
+
+/// splitmix64 (Steele, Lea, Flood 2014).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n.max(1)
+    }
+}
+
+/// What the disk will do wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// Operations from this one on fail: the power is gone.
+    pub power_off_at: Option<u64>,
+    /// This operation fails, once.
+    pub fail_at: Option<u64>,
+    /// Octets all files together may have.
+    pub capacity: Option<u64>,
+    /// Syncs are acknowledged and ignored: the negative control.
+    pub lies: bool,
+    /// Nothing can be created, written or synced.
+    pub read_only: bool,
+}
+
+/// An inode: what is durable, what programs see, and the sectors in which they may differ.
+#[derive(Clone, Default)]
+struct Inode {
+    durable: Vec<u8>,
+    seen: Vec<u8>,
+    dirty: BTreeSet<usize>,
+    /// Writes after a failed operation on it.
+    failed: bool,
+    writes_after_failure: u64,
+}
+
+#[derive(Default)]
+struct Inner {
+    inodes: Vec<Inode>,
+    /// Names as programs see them, and as they are on the disk.
+    names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    faults: Faults,
+    operations: u64,
+    syncs: u64,
+}
+
+/// The disk. Clones are the same disk.
+#[derive(Clone, Default)]
+pub struct FakeDisk(Arc<Mutex<Inner>>);
+
+struct FakeFile {
+    disk: FakeDisk,
+    inode: usize,
+}
+
+impl FakeDisk {
+    pub fn set(&self, faults: Faults) {
+        self.lock().faults = faults;
+    }
+    pub fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+    pub fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+    /// Writes and syncs attempted on files on which one had failed (J5).
+    pub fn writes_after_failure(&self) -> u64 {
+        self.lock().inodes.iter().map(|i| i.writes_after_failure).sum()
+    }
+
+    /// The power comes back: of what was not synced each sector and each name survives or not.
+    pub fn crash(&self, random: &mut Random) {
+        let mut inner = self.lock();
+        for inode in &mut inner.inodes {
+            let Inode { durable, seen, dirty, failed, .. } = inode;
+            if seen.len() != durable.len() && random.below(2) == 0 {
+                durable.resize(seen.len(), 0);
+            }
+            for sector in std::mem::take(dirty) {
+                if random.below(2) == 0 {
+                    copy_sector(seen, durable, sector);
+                }
+            }
+            seen.clone_from(durable);
+            *failed = false;
+        }
+        let (names, mut durable) = (inner.names.clone(), inner.durable_names.clone());
+        let paths: BTreeSet<&PathBuf> = names.keys().chain(inner.durable_names.keys()).collect();
+        for path in paths {
+            if names.get(path) != inner.durable_names.get(path) && random.below(2) == 0 {
+                match names.get(path) {
+                    Some(inode) => durable.insert(path.clone(), *inode),
+                    None => durable.remove(path),
+                };
+            }
+        }
+        inner.names.clone_from(&durable);
+        inner.durable_names = durable;
+        inner.faults = Faults::default();
+    }
+
+    /// All octets of a file, to look at or to bend; both views.
+    pub fn bend(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut inner = self.lock();
+        let at = *inner.names.get(path).expect("a file");
+        let inode = &mut inner.inodes[at];
+        change(&mut inode.seen);
+        inode.durable.clone_from(&inode.seen);
+        inode.dirty.clear();
+    }
+    pub fn forget(&self, path: &Path) {
+        let mut inner = self.lock();
+        inner.names.remove(path);
+        inner.durable_names.remove(path);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no panic while held")
+    }
+}
+
+fn copy_sector(from: &[u8], to: &mut Vec<u8>, sector: usize) {
+    let (start, end) = (sector * SECTOR_BYTES, ((sector + 1) * SECTOR_BYTES).min(from.len()));
+    if start < end {
+        if to.len() < end {
+            to.resize(end, 0);
+        }
+        to[start..end].copy_from_slice(&from[start..end]);
+    }
+}
+
+impl Inner {
+    /// Counts an operation that changes something, and fails it if its time has come.
+    fn change(&mut self) -> io::Result<()> {
+        self.operations += 1;
+        let off = self.faults.power_off_at.is_some_and(|at| self.operations >= at);
+        if off || self.faults.fail_at == Some(self.operations) {
+            return Err(io::Error::other("the disk failed"));
+        }
+        if self.faults.read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
+    }
+    fn used(&self) -> u64 {
+        self.names.values().map(|i| self.inodes[*i].seen.len() as u64).sum()
+    }
+    fn change_inode(&mut self, inode: usize) -> io::Result<()> {
+        self.inodes[inode].writes_after_failure += u64::from(self.inodes[inode].failed);
+        let changed = self.change();
+        self.inodes[inode].failed |= changed.is_err();
+        changed
+    }
+}
+
+impl DiskFile for FakeFile {
+    fn write_all_at(&self, offset: u64, octets: &[u8]) -> io::Result<()> {
+        let mut inner = self.disk.lock();
+        let start = usize::try_from(offset).expect("small");
+        let end = start + octets.len();
+        let grows = end.saturating_sub(inner.inodes[self.inode].seen.len()) as u64;
+        if grows > 0 && inner.faults.capacity.is_some_and(|most| inner.used() + grows > most) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let changed = inner.change_inode(self.inode);
+        let inode = &mut inner.inodes[self.inode];
+        if inode.seen.len() < end {
+            inode.seen.resize(end, 0);
+        }
+        // A failed write may have written anything.
+        inode.seen[start..end].copy_from_slice(octets);
+        inode.dirty.extend(start / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES));
+        changed
+    }
+    fn read_exact_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let inner = self.disk.lock();
+        let start = usize::try_from(offset).expect("small");
+        let octets = inner.inodes[self.inode].seen.get(start..start + into.len());
+        into.copy_from_slice(octets.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.lock().inodes[self.inode].seen.len() as u64)
+    }
+    fn set_len(&self, octets: u64) -> io::Result<()> {
+        let mut inner = self.disk.lock();
+        inner.change_inode(self.inode)?;
+        inner.inodes[self.inode].seen.resize(usize::try_from(octets).expect("small"), 0);
+        Ok(())
+    }
+    fn sync(&self) -> io::Result<()> {
+        let mut inner = self.disk.lock();
+        inner.syncs += 1;
+        inner.change_inode(self.inode)?;
+        if inner.faults.lies {
+            return Ok(());
+        }
+        let Inode { durable, seen, dirty, .. } = &mut inner.inodes[self.inode];
+        durable.resize(seen.len(), 0);
+        for sector in std::mem::take(dirty) {
+            copy_sector(seen, durable, sector);
+        }
+        Ok(())
+    }
+}
+
+impl Disk for FakeDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut inner = self.lock();
+        inner.change()?;
+        if inner.names.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        inner.inodes.push(Inode::default());
+        let inode = inner.inodes.len() - 1;
+        inner.names.insert(path.to_owned(), inode);
+        Ok(Box::new(FakeFile { disk: self.clone(), inode }))
+    }
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.open_read(path)
+    }
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let inode = *self.lock().names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(FakeFile { disk: self.clone(), inode }))
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let inner = self.lock();
+        let inode = *inner.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(inner.inodes[inode].seen.clone())
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let inner = self.lock();
+        let here = inner.names.keys().filter(|path| path.parent() == Some(dir));
+        Ok(here.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
+    }
+    fn exists(&self, path: &Path) -> bool {
+        self.lock().names.contains_key(path)
+    }
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.change()?;
+        let inode = inner.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        inner.names.insert(to.to_owned(), inode);
+        Ok(())
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.change()?;
+        inner.names.remove(path).map(|_| ()).ok_or(io::ErrorKind::NotFound.into())
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.change()?;
+        let is_here = |path: &PathBuf| path.parent() == Some(dir);
+        let here: Vec<_> = inner.names.iter().filter(|(p, _)| is_here(p)).map(|(p, i)| (p.clone(), *i)).collect();
+        inner.durable_names.retain(|path, _| !is_here(path));
+        inner.durable_names.extend(here);
+        Ok(())
+    }
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        let inner = self.lock();
+        Ok(inner.faults.capacity.map_or(u64::MAX / 2, |most| most.saturating_sub(inner.used())))
+    }
+    fn filesystem(&self, _: &Path) -> io::Result<Filesystem> {
+        Ok(Filesystem::Durable)
+    }
+    fn lock(&self, _: &Path) -> io::Result<Box<dyn Any + Send>> {
+        Ok(Box::new(()))
+    }
+}

@@ -1,0 +1,278 @@
+//! What the outside remembers: every acknowledgement given, every leaf made known, what the archive sealed. After each crash
+//! the whole journal is held against it.
+
+use super::super::fixtures;
+use super::super::settings;
+use super::super::{
+    AcceptDraft, Error, Journal, Leaf, LeafKind, Outcome, RecipientResult, RenditionDraft, Replay, Settings, Sync,
+};
+use super::disk::{FakeDisk, Faults, Random};
+use crate::clock::Clock;
+use crate::clock::Timestamp;
+use crate::mail::MailId;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+/// A clock that stands.
+pub struct Still;
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_s(1_700_000_000)
+    }
+}
+
+/// A message as its sender knows it.
+#[derive(Clone)]
+pub struct Known {
+    pub body: Vec<u8>,
+    pub renditions: Vec<Vec<u8>>,
+    pub accept_leaf: Option<u64>,
+    /// Recipients whose end was acknowledged as durable.
+    pub ended: Vec<u32>,
+}
+
+/// The outside.
+pub struct World {
+    pub disk: FakeDisk,
+    pub random: Random,
+    pub spares: usize,
+    pub low_space_bytes: u64,
+    /// Acknowledged messages.
+    pub known: BTreeMap<MailId, Known>,
+    /// The archive: octets of sealed messages, its log.
+    pub sealed: BTreeMap<MailId, Vec<u8>>,
+    pub log: Vec<Arc<[u8]>>,
+    pub sealed_through: u64,
+    pub next: u64,
+}
+
+pub const DIR: &str = "/journal";
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        World {
+            disk: FakeDisk::default(),
+            random: Random(seed),
+            spares: usize::try_from(seed % 2).expect("0 or 1"),
+            low_space_bytes: 0,
+            known: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+            log: Vec::new(),
+            sealed_through: 0,
+            next: 0,
+        }
+    }
+
+    pub fn settings(&self) -> Settings {
+        let dir = PathBuf::from(DIR);
+        let (spares, low_space_bytes) = (self.spares, self.low_space_bytes);
+        Settings { dir, file_bytes: 1 << 20, spares, low_space_bytes, danger_volatile_filesystem: false }
+    }
+
+    pub fn open(&self) -> Result<(Journal, Replay), Error> {
+        let (disk, clock) = (Arc::new(self.disk.clone()), Arc::new(Still));
+        let size = self.log.len() as u64;
+        Journal::open(disk, clock, self.settings(), settings::test_keys(), size, self.sealed_through)
+    }
+
+    /// Octets that differ from message to message.
+    pub fn octets(&mut self, bytes: usize) -> Vec<u8> {
+        let mut octets = Vec::with_capacity(bytes + 8);
+        while octets.len() < bytes {
+            octets.extend_from_slice(&self.random.next().to_be_bytes());
+        }
+        octets.truncate(bytes);
+        octets
+    }
+
+    /// Begins committing a message; what it will be, and where the acknowledgement arrives.
+    pub fn submit(&mut self, journal: &Journal, bytes: usize) -> Result<Submitted, Error> {
+        self.next += 1;
+        let id = fixtures::id(self.next);
+        let body = self.octets(bytes);
+        let recipients = 1 + self.random.below(3);
+        let own = (self.random.below(2) == 0).then(|| body.iter().rev().copied().collect::<Vec<u8>>());
+        let mut draft = journal.draft(id)?;
+        for piece in body.chunks(50_000) {
+            draft.append(piece)?;
+        }
+        let prefix = b"Received: by simulation\r\n".to_vec();
+        let first = RenditionDraft { recipients: vec![0], prefix: prefix.clone(), content: own.clone() };
+        let rest: Vec<u32> = (1..u32::try_from(recipients).expect("few")).collect();
+        let second = RenditionDraft { recipients: rest, prefix: prefix.clone(), content: None };
+        let (sender, receiver) = mpsc::channel();
+        draft.commit(accept_draft(recipients, vec![first, second]), Box::new(move |r| drop(sender.send(r))));
+        let renditions = vec![[&prefix[..], own.as_deref().unwrap_or(&body)].concat(), [&prefix[..], &body].concat()];
+        Ok(Submitted { id, known: Known { body, renditions, accept_leaf: None, ended: vec![] }, receiver })
+    }
+
+    /// Waits for an acknowledgement and remembers it.
+    pub fn wait(&mut self, journal: &Journal, submitted: Submitted) -> Result<MailId, Error> {
+        let Submitted { id, mut known, receiver } = submitted;
+        assert_eq!(receiver.recv().expect("an answer comes")?, id);
+        known.accept_leaf = journal.entry(&id).map(|e| e.accept_index);
+        self.known.insert(id, known);
+        Ok(id)
+    }
+
+    /// Records a result for some pending recipient; an acknowledged end is remembered.
+    pub fn deliver(&mut self, journal: &Journal) -> Result<(), Error> {
+        let pending = journal.pending();
+        let Some(entry) = pending.get(usize::try_from(self.random.below(pending.len() as u64)).expect("small")) else {
+            return Ok(());
+        };
+        let place = entry.states.iter().position(super::super::RecipientState::is_pending).expect("pending");
+        let recipient = u32::try_from(place).expect("few");
+        let outcome = match self.random.below(4) {
+            0 => Outcome::Deferred { reply: "451 later".into(), next_at: Timestamp::from_s(9) },
+            1 => Outcome::Failed { status: "5.1.1".into(), reply: "550 no".into() },
+            _ => Outcome::Delivered { reply: "250 ok".into() },
+        };
+        let ends = outcome.is_terminal();
+        let result = RecipientResult { recipient, at: Timestamp::from_s(8), next_hop: "hop".into(), outcome };
+        let id = entry.accept.id;
+        if self.random.below(2) == 0 {
+            return journal.record_results(id, vec![result], Sync::Lazy, None);
+        }
+        let (sender, receiver) = mpsc::channel();
+        journal.record_results(id, vec![result], Sync::Now, Some(Box::new(move |r| drop(sender.send(r)))))?;
+        receiver.recv().expect("an answer comes")?;
+        if let Some(known) = self.known.get_mut(&id).filter(|_| ends) {
+            known.ended.push(recipient);
+        }
+        Ok(())
+    }
+
+    /// A seal pass of a simulated archive, whose own disk never fails.
+    pub fn seal(&mut self, journal: &Journal) -> Result<(), Error> {
+        let through = journal.durable_leaves();
+        for entry in journal.sealable(through).messages {
+            self.sealed.insert(entry.accept.id, journal.octets(&entry.accept.id)?);
+        }
+        let (sender, receiver) = mpsc::channel();
+        let leaf = Leaf::new(LeafKind::Seal, vec![1; 40]).expect("short");
+        journal.append_leaf(leaf, Box::new(move |r| drop(sender.send(r))));
+        receiver.recv().expect("an answer comes")?;
+        self.log.extend(journal.leaves(self.log.len() as u64, usize::MAX).into_iter().map(|leaf| leaf.octets));
+        self.sealed_through = through;
+        journal.sealed(through)
+    }
+
+    /// Holds the whole journal against what the outside remembers; the first fault found.
+    pub fn check(&self, journal: &Journal, report: &Replay) -> Result<(), String> {
+        if !report.damage.is_empty() {
+            return Err(format!("false alarm: {:?}", report.damage));
+        }
+        self.known.iter().try_for_each(|(id, known)| self.check_known(journal, id, known))?;
+        for entry in journal.entries() {
+            let index = entry.accept_index;
+            let kept = journal.leaves(index, 1).into_iter().find(|leaf| leaf.index == index);
+            let leaf = kept.map(|leaf| leaf.octets).or_else(|| self.logged(index));
+            if leaf.as_deref() != Some(&entry.accept_leaf().octets()[..]) {
+                return Err(format!("{:?}: its leaf differs", entry.accept.id));
+            }
+            journal.octets(&entry.accept.id).map_err(|e| e.to_string())?;
+        }
+        self.check_log(journal)
+    }
+
+    fn logged(&self, index: u64) -> Option<Arc<[u8]>> {
+        self.log.get(usize::try_from(index).expect("small")).map(Arc::clone)
+    }
+
+    fn check_known(&self, journal: &Journal, id: &MailId, known: &Known) -> Result<(), String> {
+        let Some(entry) = journal.entry(id) else {
+            return if self.sealed.get(id) == Some(&known.body) { Ok(()) } else { Err(format!("{id:?} is lost")) };
+        };
+        if known.accept_leaf.is_some_and(|index| index != entry.accept_index) {
+            return Err(format!("{id:?}: its leaf moved"));
+        }
+        if journal.octets(id).as_ref() != Ok(&known.body) {
+            return Err(format!("{id:?}: other octets"));
+        }
+        for (number, rendition) in known.renditions.iter().enumerate() {
+            if journal.rendition_octets(id, number).as_ref() != Ok(rendition) {
+                return Err(format!("{id:?}: other octets of rendition {number}"));
+            }
+        }
+        let pending = known.ended.iter().find(|r| entry.states[usize::try_from(**r).expect("small")].is_pending());
+        pending.map_or(Ok(()), |recipient| Err(format!("{id:?}: the result of recipient {recipient} is lost")))
+    }
+
+    /// The journal continues the archive's log without a hole.
+    fn check_log(&self, journal: &Journal) -> Result<(), String> {
+        let (size, end) = (self.log.len() as u64, journal.durable_leaves());
+        let next = journal.leaves(size, usize::MAX);
+        if end < size || next.len() as u64 != end - size || next.iter().zip(size..).any(|(leaf, at)| leaf.index != at) {
+            return Err(format!("the log ends at {end} with {} leaves from {size} on", next.len()));
+        }
+        for leaf in journal.leaves(self.sealed_through, usize::MAX) {
+            if self.logged(leaf.index).is_some_and(|logged| logged != leaf.octets) {
+                return Err(format!("leaf {} differs from the log", leaf.index));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lives until something fails: traffic of all kinds.
+    pub fn live(&mut self, journal: &Journal, steps: u64) -> Result<(), Error> {
+        for _ in 0..steps {
+            match self.random.below(12) {
+                0 => self.seal(journal)?,
+                1 | 2 => {
+                    let bytes = usize::try_from(250_000 + self.random.below(300_000)).expect("small");
+                    let large = self.submit(journal, bytes)?;
+                    let small = self.submit(journal, 100)?;
+                    // Both are waited for even when one fails, so that no acknowledgement goes unnoticed.
+                    let (large, small) = (self.wait(journal, large), self.wait(journal, small));
+                    large.and(small)?;
+                }
+                3 => {
+                    let mut draft = journal.draft(fixtures::id(1 << 40 | self.next))?;
+                    draft.append(&self.octets(300_000))?;
+                }
+                4..7 => self.deliver(journal)?,
+                _ => self.burst(journal)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn burst(&mut self, journal: &Journal) -> Result<(), Error> {
+        let mut submitted = Vec::new();
+        for _ in 0..1 + self.random.below(5) {
+            let bytes = usize::try_from(self.random.below(6000)).expect("small");
+            submitted.push(self.submit(journal, bytes)?);
+        }
+        let answers: Vec<_> = submitted.into_iter().map(|s| self.wait(journal, s)).collect();
+        answers.into_iter().try_for_each(|answer| answer.map(|_| ()))
+    }
+
+    /// The power goes, and comes back.
+    pub fn crash(&mut self, journal: Option<Journal>) {
+        self.disk.set(Faults { power_off_at: Some(0), ..Faults::default() });
+        drop(journal);
+        self.disk.crash(&mut self.random);
+    }
+}
+
+/// A commit on its way.
+pub struct Submitted {
+    pub id: MailId,
+    pub known: Known,
+    pub receiver: mpsc::Receiver<Result<MailId, Error>>,
+}
+
+/// What a commit adds, for `recipients` recipients.
+pub fn accept_draft(recipients: u64, renditions: Vec<RenditionDraft>) -> AcceptDraft {
+    AcceptDraft {
+        accepted_at: Timestamp::from_s(1_700_000_000),
+        envelope: fixtures::envelope(recipients),
+        client: fixtures::client(),
+        ruling: vec![0x80],
+        class: "default".into(),
+        renditions,
+    }
+}

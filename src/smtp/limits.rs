@@ -1,0 +1,51 @@
+//! Limits: every bound of the SMTP cores, and how long those who drive them should wait. Decides nothing.
+
+use std::time::Duration;
+
+/// Octets of a command line with its CRLF. RFC 5321 asks for 512, its extensions for up to 1036 more (RFC 3461).
+pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
+/// Octets of the name in EHLO, HELO or LHLO (RFC 1035: a domain name).
+pub const CLIENT_NAME_BYTES_MAX: usize = 255;
+/// Octets of a line of text without its CRLF. RFC 5321 promises only 998; what is longer is kept as it is, up to here.
+pub const TEXT_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Octets from the start of a message to the empty line behind its header, which has to fit in memory to be judged.
+pub const HEADER_BYTES_MAX: u64 = 1024 * 1024;
+/// Characters of ENVID's value (RFC 3461 section 4.4).
+pub const ENVID_BYTES_MAX: usize = 100;
+/// Characters of ORCPT's value (RFC 3461 section 4.2).
+pub const ORCPT_BYTES_MAX: usize = 500;
+/// Errors in the protocol that a client may make between two accepted messages; the next one ends the session with 421.
+pub const ERRORS_MAX: u32 = 20;
+/// Octets of text in one line of a reply of ours; with code, status and CRLF it stays below 512 (RFC 5321 section 4.5.3.1.5).
+pub const REPLY_TEXT_BYTES_MAX: usize = 480;
+/// Lines of one reply of ours; what is longer is cut.
+pub const REPLY_LINES_MAX: usize = 32;
+
+/// Octets of one line of a reply from the next hop; the octets behind are read and dropped.
+pub const ANSWER_LINE_BYTES_MAX: usize = 2048;
+/// Lines of one reply from the next hop; one more and it is talking nonsense.
+pub const ANSWER_LINES_MAX: usize = 256;
+/// Octets of a reply's text that are kept for the queue and for reports.
+pub const ANSWER_TEXT_BYTES_MAX: usize = 4096;
+/// Octets of one line that are skipped before a line end is given up on.
+pub const ANSWER_LINE_SKIPPED_MAX: usize = 64 * 1024;
+/// Commands sent ahead of their replies: so few that neither side's socket buffer fills while both write (RFC 2920
+/// section 3.1).
+pub const COMMANDS_AHEAD_MAX: usize = 64;
+
+/// How long a server waits for a command or for more content (RFC 5321 section 4.5.3.2.7).
+pub const SERVER_IDLE: Duration = Duration::from_secs(300);
+/// How long a client waits for the greeting (RFC 5321 section 4.5.3.2.1); also for the replies to EHLO, STARTTLS and RSET.
+pub const INITIAL: Duration = Duration::from_secs(300);
+/// How long a client waits for the reply to MAIL (RFC 5321 section 4.5.3.2.2).
+pub const MAIL: Duration = Duration::from_secs(300);
+/// How long a client waits for the reply to RCPT (RFC 5321 section 4.5.3.2.3).
+pub const RCPT: Duration = Duration::from_secs(300);
+/// How long a client waits for the 354 (RFC 5321 section 4.5.3.2.4).
+pub const DATA_START: Duration = Duration::from_secs(120);
+/// How long a client waits until a block of content is written (RFC 5321 section 4.5.3.2.5).
+pub const DATA_BLOCK: Duration = Duration::from_secs(180);
+/// How long a client waits for the reply to the final dot (RFC 5321 section 4.5.3.2.6).
+pub const DATA_DONE: Duration = Duration::from_secs(600);
+/// How long a client waits for the reply to QUIT; nothing depends on it.
+pub const QUIT: Duration = Duration::from_secs(5);

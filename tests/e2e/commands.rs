@@ -1,0 +1,127 @@
+//! The command line as people use it: init, check, users, keys, policies, exit codes, JSON.
+
+use crate::support::{Client, Gateway, Options, Sink};
+use std::process::Command;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
+
+#[test]
+fn init_refuses_a_directory_in_use_and_check_is_content_with_a_new_one() {
+    let gateway = Gateway::prepare(&Options { next_hop: 9, ..Options::default() });
+    let again = Command::new(PROGRAM).args(["init", gateway.dir().to_str().expect("UTF-8")]).output().expect("runs");
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("not empty"));
+    let checked = gateway.cli(&["check"]);
+    let stderr = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{stderr}");
+    assert!(stderr.contains("officer/key.pgp is on this machine"), "the officer's key is mentioned: {stderr}");
+    for name in ["tls/ca.pem", "officer/cert.pgp", "officer/passphrase", "policies/default.toml", "host.key"] {
+        assert!(gateway.dir().join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn usage_errors_exit_2() {
+    for arguments in [&["frobnicate"][..], &["archive"], &["queue", "retry"], &["archive", "verify", "--level", "7"]] {
+        let output = Command::new(PROGRAM).args(arguments).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn two_servers_do_not_share_a_directory() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let second = gateway.cli(&["serve"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use"), "{}", String::from_utf8_lossy(&second.stderr));
+}
+
+#[test]
+fn lists_are_json_lines() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    gateway.add_officer("carol", "one two three");
+    let users = gateway.json(&["user", "list"]);
+    assert_eq!((users[0]["name"].as_str(), users[0]["role"].as_str()), (Some("carol"), Some("officer")));
+    let mut client = Client::connect(gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    let message = b"From: alice@example.org\r\nTo: bob@partner.example\r\nMessage-ID: <one@example.org>\r\nSubject: =?utf-8?q?=C3=A4?=\r\n\r\nx\r\n";
+    assert!(client.deliver("alice@example.org", &["bob@partner.example"], message).starts_with("250 "));
+    let status = gateway.json(&["archive", "status"]).remove(0);
+    assert_eq!(
+        status["messages"].as_u64().expect("a number") + status["pending"].as_u64().expect("a number"),
+        1,
+        "{status}"
+    );
+    gateway.seal();
+    let row = gateway.json(&["archive", "list", "subject:\u{e4}"]).remove(0);
+    for (key, expected) in
+        [("class", "default"), ("direction", "outbound"), ("from", "alice@example.org"), ("subject", "\u{e4}")]
+    {
+        assert_eq!(row[key], expected, "{row}");
+    }
+    assert_eq!(row["to"][0], "bob@partner.example");
+    assert_eq!(row["size"], message.len());
+    for query in [
+        "from:alice@example.org",
+        "to:bob@partner.example",
+        "msgid:one@example.org",
+        "after:2020-01-01",
+        "before:2999-01-01",
+    ] {
+        assert_eq!(gateway.json(&["archive", "list", query]).len(), 1, "{query}");
+    }
+    for query in ["from:eve@example.org", "before:2020-01-01", "direction:inbound"] {
+        assert_eq!(gateway.json(&["archive", "list", query]).len(), 0, "{query}");
+    }
+    assert_eq!(gateway.cli(&["archive", "list", "frm:x"]).status.code(), Some(1), "an unknown term is an error");
+    for reference in [
+        row["id"].as_str().expect("id").to_owned(),
+        "<one@example.org>".to_owned(),
+        format!("{}/{}", row["mailbox"].as_str().expect("mailbox"), row["uid"]),
+    ] {
+        assert_eq!(gateway.json(&["archive", "show", &reference])[0]["id"], row["id"], "{reference}");
+    }
+    assert_eq!(gateway.cli(&["archive", "show", "nothing@example.org"]).status.code(), Some(1));
+    assert_eq!(gateway.stop(), Some(0), "SIGTERM drains and ends well");
+    assert_eq!(gateway.json(&["archive", "list"]).len(), 1, "without a server too");
+    assert_eq!(gateway.json(&["archive", "status"])[0]["messages"], 1);
+    assert!(gateway.json(&["queue", "list"]).is_empty());
+}
+
+#[test]
+fn sealing_works_without_a_server() {
+    let sink = Sink::start();
+    let more = "[archive]\nseal_after_s = 3600\n".to_owned();
+    let mut gateway = Gateway::start(&Options { next_hop: sink.port(), more, ..Options::default() });
+    let mut client = Client::connect(gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nx\r\n";
+    assert!(client.deliver("alice@example.org", &["bob@partner.example"], message).starts_with("250 "));
+    gateway.kill();
+    let sealed = gateway.json(&["archive", "seal"]).remove(0);
+    assert_eq!(sealed["messages"], 1, "{sealed}");
+    assert_eq!(gateway.json(&["archive", "list"]).len(), 1);
+    gateway.serve();
+    sink.wait_for(1, std::time::Duration::from_secs(20));
+    gateway.seal();
+    let summary = gateway.verified("2");
+    assert_eq!((summary["covered"].as_u64(), summary["missing"].as_u64()), (Some(1), Some(0)), "{summary}");
+}
+
+#[test]
+fn policies_can_be_checked_before_they_bite() {
+    let gateway = Gateway::prepare(&Options { next_hop: 9, ..Options::default() });
+    let fine = gateway.dir().join("fine.toml");
+    std::fs::write(&fine, "[[rule]]\nname = \"a\"\nthen = { sign = \"if-possible\" }\n").expect("write");
+    let checked = gateway.json(&["policy", "check", fine.to_str().expect("UTF-8")]).remove(0);
+    assert_eq!(checked["rules"], 1);
+    let bad = gateway.dir().join("bad.toml");
+    std::fs::write(&bad, "[[rule]]\nname = \"a\"\nwhen = { recipent = \"*\" }\nthen = { sign = \"never\" }\n")
+        .expect("write");
+    let output = gateway.cli(&["policy", "check", bad.to_str().expect("UTF-8")]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("bad.toml:3") && stderr.contains("recipient"), "{stderr}");
+}
