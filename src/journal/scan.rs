@@ -48,12 +48,6 @@ pub fn scan(file: &JournalFile, end: End, each: &mut dyn FnMut(Found)) -> Scanne
     scan.scanned
 }
 
-/// The head of a valid batch at the file's start whatever its incarnation: what an unreadable header left behind.
-pub fn first_head(octets: &[u8]) -> Option<Head> {
-    let head = Head::parse(octets)?;
-    batch::is_intact(octets.get(..head.total_bytes())?).then_some(head)
-}
-
 impl End {
     fn includes(self, sequence: u64) -> bool {
         match self {

@@ -5,4 +5,5 @@
 //! A crash prints the seed and the input in hexadecimal; the input then becomes a named test.
 
 mod driver;
+mod journal;
 mod mail;
