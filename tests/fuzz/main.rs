@@ -6,4 +6,5 @@
 
 mod archive;
 mod driver;
+mod journal;
 mod mail;
