@@ -141,7 +141,7 @@ impl Scan<'_> {
             let most = usize::try_from(until - base).unwrap_or(usize::MAX).min(WINDOW_BYTES);
             let octets = self.read_leniently(base, most);
             let mut walk = Walk::new(self.file, &octets, base, skip, sequence);
-            while let Some(frame) = walk.next() {
+            for frame in walk.by_ref() {
                 sequence = frame.sequence;
                 if sequence < next_sequence {
                     (self.each)(frame);

@@ -4,4 +4,5 @@ mod crash;
 mod damage;
 mod disk;
 mod flow;
+mod speed;
 mod world;
