@@ -70,6 +70,18 @@ impl Verifier {
         let key = [&[ALGORITHM], &self.public[..]].concat();
         format!("{}+{}+{}\n", self.origin, hash::hex(&self.key_id()), STANDARD.encode(key))
     }
+    /// Reads what `vkey` makes.
+    pub fn parse_vkey(octets: &[u8]) -> Result<Verifier, Malformed> {
+        let malformed = Malformed("no verifier key");
+        let line = std::str::from_utf8(octets).ok().and_then(|text| text.strip_suffix('\n')).ok_or(malformed)?;
+        // Base64 has `+` in it, so only the first two part the fields.
+        let mut fields = line.splitn(3, '+');
+        let (origin, key) = (fields.next().ok_or(malformed)?, fields.nth(1).ok_or(malformed)?);
+        let key = STANDARD.decode(key).map_err(|_| malformed)?;
+        let public = key.strip_prefix(&[ALGORITHM]).and_then(|k| k.try_into().ok()).ok_or(malformed)?;
+        let verifier = Verifier { origin: origin.to_owned(), public };
+        if verifier.vkey().as_bytes() == octets { Ok(verifier) } else { Err(malformed) }
+    }
     fn key_id(&self) -> [u8; 4] {
         let digest = sha256(&[self.origin.as_bytes(), b"\n", &[ALGORITHM], &self.public].concat());
         [digest[0], digest[1], digest[2], digest[3]]
@@ -124,6 +136,14 @@ mod tests {
         assert_eq!(signer().verifier().open(cosigned.as_bytes()), Ok(head));
         let other = Signer::new(&ArchiveId::from_octets([7; 16]), &Secret::new([2; 32])).expect("a signer");
         assert!(other.verifier().open(note.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn verifier_keys_read_back() {
+        let verifier = signer().verifier().clone();
+        assert_eq!(Verifier::parse_vkey(verifier.vkey().as_bytes()), Ok(verifier.clone()));
+        assert!(Verifier::parse_vkey(verifier.vkey().trim_end().as_bytes()).is_err());
+        assert!(Verifier::parse_vkey(b"a+b\n").is_err());
     }
 
     #[test]

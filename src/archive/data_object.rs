@@ -66,12 +66,16 @@ impl Header {
         let archive = ArchiveId::from_octets(cursor.array()?);
         cursor.zeros(NODE_BYTES)?;
         let segment = SegmentId::from_octets(cursor.array()?);
-        let created = Timestamp::from_ms(cursor.i64()?);
+        let ms = cursor.i64()?;
+        let created = Timestamp::from_ms(ms);
         let (messages, events) = (cursor.u32()?, cursor.u32()?);
         let commitment = cursor.array()?;
         cursor.end()?;
         if u64::from(messages) + u64::from(events) > UNITS_MAX as u64 {
             return Err(Malformed("too many units"));
+        }
+        if created.ms() != ms {
+            return Err(Malformed("a time out of range"));
         }
         Ok(Header { archive, segment, created, messages, events, commitment })
     }
@@ -225,6 +229,9 @@ mod tests {
         assert_eq!(octets.len() as u64, HEADER_BYTES);
         assert_eq!(Header::parse(&octets), Ok(header));
         assert!(Header::parse(&octets[1..]).is_err());
+        let mut late = octets;
+        late[60] = 0x7f;
+        assert_eq!(Header::parse(&late), Err(Malformed("a time out of range")));
     }
 
     #[test]

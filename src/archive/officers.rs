@@ -16,7 +16,7 @@ use openpgp::parse::stream::{DecryptionHelper, DecryptorBuilder, MessageStructur
 use openpgp::policy::StandardPolicy;
 use openpgp::serialize::SerializeInto;
 use openpgp::serialize::stream::{Encryptor, LiteralWriter, Message};
-use openpgp::types::SymmetricAlgorithm;
+use openpgp::types::{Features, SymmetricAlgorithm};
 use openpgp::{Cert, KeyHandle};
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
@@ -97,6 +97,8 @@ pub fn generate(user_id: &str, passphrase: &SecretBytes, now: Timestamp) -> Resu
             .set_cipher_suite(CipherSuite::Cv25519)
             .set_creation_time(system_time(now))
             .set_validity_period(None)
+            // Without SEIPDv2 among its features GnuPG, too, can decrypt what is sealed to it.
+            .set_features(Features::empty().set_seipdv1())?
             .set_password(Some(Password::from(passphrase.expose())))
             .generate()?;
         let key = SecretBytes::new(cert.as_tsk().armored().to_vec()?);

@@ -15,8 +15,6 @@ use super::meta::Event;
 use super::meta::Meta;
 use super::meta::ResultRecord;
 use super::open::Archive;
-use super::open::SegmentInfo;
-use super::open::as_seal;
 use super::open::lock;
 use super::segment_reader::WRAP_LABEL;
 use super::segment_reader::wrap_aad;
@@ -39,13 +37,11 @@ use crate::journal::Sealable;
 use crate::mail::MailId;
 use crate::mail::summary::summarize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 
 /// Octets of messages that one segment takes; a longer backlog makes several.
 const PASS_BYTES_MAX: u64 = 1 << 30;
-/// Leaves appended to the log in one step.
-const LEAVES_STEP: usize = 16_384;
 
 /// What sealing did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,24 +81,6 @@ impl Archive {
         Ok(report)
     }
 
-    /// Brings the log up to the journal, as a crash between a SEAL leaf and the log's tiles makes necessary, and removes what an
-    /// unfinished pass left. `seal` does this first; a start that does not seal at once should call it.
-    pub fn reconcile(&self, journal: &Journal) -> Result<(), Error> {
-        let _pass = lock(&self.inner.pass);
-        self.catch_up(journal)
-    }
-
-    fn catch_up(&self, journal: &Journal) -> Result<(), Error> {
-        self.extend_log(journal)?;
-        journal.sealed(self.sealed_through())?;
-        if lock(&self.inner.state).swept {
-            return Ok(());
-        }
-        self.sweep()?;
-        lock(&self.inner.state).swept = true;
-        Ok(())
-    }
-
     /// One segment of what lies below `target`, or of less when that is too much; `None` when there is nothing to seal.
     fn pass(&self, journal: &Journal, clock: &dyn Clock, target: u64) -> Result<Option<Seal>, Error> {
         let mut through = target;
@@ -137,7 +115,7 @@ impl Archive {
     }
 
     /// Steps 2 to 4: all four files durable and read back.
-    fn write_segment(
+    pub(super) fn write_segment(
         &self,
         journal: &Journal,
         clock: &dyn Clock,
@@ -175,13 +153,13 @@ impl Archive {
         Ok(seal)
     }
 
-    fn wrap(&self, key: &SegmentKey, segment: &SegmentId) -> Result<Wrap, Error> {
+    pub(super) fn wrap(&self, key: &SegmentKey, segment: &SegmentId) -> Result<Wrap, Error> {
         let generation = self.inner.generation.number;
         let aad = wrap_aad(self.id().octets(), segment.octets(), generation);
         Ok(Wrap { generation, sealed: self.inner.public.seal(WRAP_LABEL, &aad, key.expose())? })
     }
 
-    fn describe(&self, written: &Written, through: u64, months: Vec<(u32, u64)>) -> Seal {
+    pub(super) fn describe(&self, written: &Written, through: u64, months: Vec<(u32, u64)>) -> Seal {
         let last = self.last_segment();
         let before = last.as_ref().map(|info| info.seal.totals).unwrap_or_default();
         let keys = written.keys.encode();
@@ -211,7 +189,7 @@ impl Archive {
     }
 
     /// Gives the data object its name, with key objects and cover beside it, and reads all back.
-    fn publish(&self, seal: &Seal, written: &Written) -> Result<(), Error> {
+    pub(super) fn publish(&self, seal: &Seal, written: &Written) -> Result<(), Error> {
         let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
         let data = layout.data(&seal.segment);
         let (keys, cover) = (written.keys.encode(), written.cover.encode());
@@ -248,93 +226,28 @@ impl Archive {
             let _ = disk.remove(&path);
         }
     }
-
-    /// Steps 6 to 8: every durable leaf into the log, then a checkpoint over it.
-    fn extend_log(&self, journal: &Journal) -> Result<(), Error> {
-        let signer = self.inner.signer.as_ref().ok_or(Error::ReadOnly)?;
-        loop {
-            // A copy, so that readers are not held up by the disk.
-            let (mut log, mut last) = {
-                let state = lock(&self.inner.state);
-                (state.log.clone(), state.last.clone())
-            };
-            let entries = journal.leaves(log.size(), LEAVES_STEP);
-            if entries.is_empty() {
-                return Ok(());
-            }
-            let mut leaves = Vec::with_capacity(entries.len());
-            for (index, entry) in (log.size()..).zip(entries) {
-                if entry.index != index {
-                    return Err(Error::damaged("log", Malformed("the journal's leaves do not follow the log")));
-                }
-                if let Some(seal) = as_seal(&entry.octets) {
-                    let seal = seal.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
-                    last = Some(SegmentInfo { seal_index: index, seal });
-                }
-                leaves.push(entry.octets.to_vec());
-            }
-            log.extend(self.inner.disk.as_ref(), &self.inner.layout, signer, leaves)?;
-            let mut state = lock(&self.inner.state);
-            state.log = log;
-            state.last = last;
-        }
-    }
-
-    /// Removes temporary files and segments without a SEAL leaf. Nobody seals meanwhile.
-    fn sweep(&self) -> Result<(), Error> {
-        let layout = &self.inner.layout;
-        let sealed = lock(&self.inner.state).last.as_ref().map_or(0, |info| info.seal.totals.segments);
-        let mut known = None;
-        for (dir, suffix) in [
-            (layout.segments(), ".data"),
-            (layout.segments(), ".keys"),
-            (layout.key_copies(), ".keys"),
-            (layout.covers(), ""),
-        ] {
-            let names = self.inner.disk.list(&dir).map_err(|e| Error::io(layout.name(&dir), e))?;
-            let (temporary, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.ends_with(".tmp"));
-            let named: Vec<(PathBuf, SegmentId)> = names
-                .iter()
-                .filter_map(|name| Some((dir.join(name), SegmentId::parse(name.strip_suffix(suffix)?).ok()?)))
-                .collect();
-            let mut doomed: Vec<PathBuf> = temporary.iter().map(|name| dir.join(name)).collect();
-            if named.len() as u64 > sealed {
-                // More files than SEAL leaves: some have none. Only then is the whole chain worth reading.
-                let known = match &mut known {
-                    Some(known) => known,
-                    none => none.insert(self.sealed_ids()?),
-                };
-                doomed.extend(named.into_iter().filter(|(_, id)| !known.contains(id)).map(|(path, _)| path));
-            }
-            for path in doomed {
-                files::remove_if_there(self.inner.disk.as_ref(), &path)
-                    .map_err(|e| Error::io(layout.name(&path), e))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn sealed_ids(&self) -> Result<std::collections::HashSet<SegmentId>, Error> {
-        Ok(self.segments()?.into_iter().map(|info| info.seal.segment).collect())
-    }
 }
 
 fn count(n: usize) -> Result<u32, Error> {
     u32::try_from(n).map_err(|_| Error::Bug("more units than a segment takes"))
 }
 
-/// The ACCEPT index below which all fits into one segment, if not everything does.
+/// The leaf below which all fits into one segment, if not everything does.
 fn bound(sealable: &Sealable) -> Option<u64> {
-    // Each late result counts as a unit of its own, which is never less than it takes.
-    let room = UNITS_MAX.saturating_sub(sealable.results.len());
+    let messages = sealable.messages.iter().map(|entry| (entry.accept_index, entry.accept.body_bytes));
+    // Each result counts as a unit, which is never less than the event units it makes.
+    let results = sealable.results.iter().map(|late| (late.leaf_index, 0));
+    first_beyond(messages.chain(results).collect(), UNITS_MAX, PASS_BYTES_MAX)
+}
+
+/// Of units by leaf index and octets: the first that does not fit, unless it is the first of all.
+fn first_beyond(mut units: Vec<(u64, u64)>, units_max: usize, octets_max: u64) -> Option<u64> {
+    units.sort_unstable();
     let mut octets = 0u64;
-    for (n, entry) in sealable.messages.iter().enumerate() {
-        octets = octets.saturating_add(entry.accept.body_bytes);
-        if n > 0 && (n >= room || octets > PASS_BYTES_MAX) {
-            return Some(entry.accept_index);
-        }
-    }
-    None
+    units.iter().enumerate().find_map(|(before, (index, bytes))| {
+        octets = octets.saturating_add(*bytes);
+        (before > 0 && (before >= units_max || octets > octets_max)).then_some(*index)
+    })
 }
 
 /// Late results per message, by ACCEPT index.
@@ -406,7 +319,7 @@ fn declare_lost(journal: &Journal, sealable: &mut Sealable, id: &MailId) -> Resu
 }
 
 /// Step 5: a leaf, durable when this returns.
-fn append(journal: &Journal, leaf: Leaf) -> Result<u64, Error> {
+pub(super) fn append(journal: &Journal, leaf: Leaf) -> Result<u64, Error> {
     let (sender, receiver) = mpsc::channel();
     journal.append_leaf(
         leaf,
@@ -417,4 +330,23 @@ fn append(journal: &Journal, leaf: Leaf) -> Result<u64, Error> {
     );
     let index = receiver.recv().map_err(|_| Error::Bug("the journal forgot a leaf"))?;
     Ok(index?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_takes_what_fits() {
+        for (units, expected) in [
+            (vec![], None),
+            (vec![(5, 10), (3, 10), (4, 0)], None),
+            (vec![(5, 10), (3, 10), (4, 0), (6, 0)], Some(6)),
+            (vec![(3, 10), (4, 11)], Some(4)),
+            (vec![(3, 99)], None),
+            (vec![(3, 99), (9, 0)], Some(9)),
+        ] {
+            assert_eq!(first_beyond(units.clone(), 3, 20), expected, "{units:?}");
+        }
+    }
 }

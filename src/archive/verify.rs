@@ -169,56 +169,106 @@ impl Facts {
     }
 }
 
-/// Verifies the archive in `dir`: level 0, and level 2 where it is unlocked.
+/// Times that a verification starts over because a seal pass changed the log under it.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Verifies the archive in `dir`: level 0, and level 2 where it is unlocked. A gateway may be sealing meanwhile.
 pub fn verify(disk: &dyn Disk, dir: &Path, options: &VerifyOptions<'_>) -> Report {
     let layout = Layout::new(dir);
+    let checkpoint = || files::read(disk, &layout.checkpoint(), NOTE_BYTES_MAX).ok();
     let mut report = Report::default();
-    let Some((epoch, head)) = anchors(disk, &layout, &mut report) else { return report };
+    for _ in 0..ATTEMPTS_MAX {
+        let before = checkpoint();
+        report = verify_once(disk, &layout, options);
+        if report.is_ok() || before == checkpoint() {
+            break;
+        }
+    }
+    report
+}
+
+fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) -> Report {
+    let mut report = Report::default();
+    let Some(Anchors { epoch, verifier, head }) = anchors(disk, layout, &mut report) else { return report };
     let mut facts = Facts::default();
-    let whole = verify_log::verify(disk, &layout, &head, &mut facts, &mut report);
+    let whole = verify_log::verify(disk, layout, &head, &mut facts, &mut report);
     for entry in options.journal.iter().filter(|entry| entry.index >= head.size) {
         facts.take(entry.index, &entry.octets, &mut report);
     }
     facts.seals.sort_by_key(|info| info.seal_index);
-    check_epoch(&layout, &epoch, &facts, &mut report);
-    check_keys(disk, &layout, &facts, &mut report);
+    let epoch = check_epoch(epoch, &facts, &mut report);
+    check_keys(disk, layout, &facts, &mut report);
     // With damaged tiles earlier roots cannot be computed; the tiles have their findings.
-    if whole {
-        check_history(disk, &layout, &head, &facts, &mut report);
-        if let Some(note) = options.checkpoint {
-            check_outside(disk, &layout, &epoch, &head, note, &mut report);
-        }
+    let history = if whole { History::Known } else { History::Damaged };
+    if history == History::Known {
+        check_history(disk, layout, &head, &facts, &mut report);
     }
-    verify_segments::verify(disk, &layout, &epoch, &facts, &mut report);
+    if let Some(note) = options.checkpoint {
+        check_outside(disk, layout, (&verifier, &head), note, history, &mut report);
+    }
+    let Some(epoch) = epoch else { return report };
+    verify_segments::verify(disk, layout, &epoch, &facts, &mut report);
     if let Some(unlocked) = options.unlocked {
         verify_deep::verify(unlocked, &facts, &mut report);
     }
     report
 }
 
-/// The descriptor and the signed checkpoint. Without them nothing else can be said.
-fn anchors(disk: &dyn Disk, layout: &Layout, report: &mut Report) -> Option<(Epoch, TreeHead)> {
-    let epoch = keys::load_descriptor(disk, layout).inspect_err(|e| report.error(0, "archive", e)).ok()?;
-    let verifier = Verifier::new(&epoch.archive, epoch.log_public);
-    let (vkey, checkpoint) = (layout.name(&layout.vkey()), layout.name(&layout.checkpoint()));
-    match files::read(disk, &layout.vkey(), NOTE_BYTES_MAX) {
-        Err(e) => report.unread(0, vkey, &e),
-        Ok(octets) if octets == verifier.vkey().as_bytes() => {}
-        Ok(_) => report.add(0, vkey, FaultKind::Changed, "not the descriptor's key"),
-    }
-    let note = files::read(disk, &layout.checkpoint(), NOTE_BYTES_MAX);
-    let note = note.inspect_err(|e| report.unread(0, &checkpoint, e)).ok()?;
-    let head = verifier.open(&note);
-    let head = head.inspect_err(|what| report.add(0, &checkpoint, FaultKind::Changed, what.to_string())).ok()?;
-    Some((epoch, head))
+/// Whether earlier roots can be computed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum History {
+    Known,
+    Damaged,
 }
 
-fn check_epoch(layout: &Layout, epoch: &Epoch, facts: &Facts, report: &mut Report) {
-    let unread = facts.seen.first().is_none_or(|seen| *seen == Seen::Unknown);
-    if !unread && facts.epoch.as_ref() != Some(epoch) {
-        let name = layout.name(&layout.descriptor());
-        report.add(0, name, FaultKind::Inconsistent, "the log's first leaf says otherwise");
+/// The key that signed the checkpoint, and what it signed. Without them nothing else can be said.
+///
+/// The key stands in two files. If only one of them opens the checkpoint, the other changed.
+fn anchors(disk: &dyn Disk, layout: &Layout, report: &mut Report) -> Option<Anchors> {
+    let epoch = keys::load_descriptor(disk, layout).inspect_err(|e| report.error(0, "archive", e)).ok();
+    let vkey_name = layout.name(&layout.vkey());
+    let vkey = files::read(disk, &layout.vkey(), NOTE_BYTES_MAX);
+    let vkey = vkey.inspect_err(|e| report.unread(0, &vkey_name, e)).ok();
+    let name = layout.name(&layout.checkpoint());
+    let note = files::read(disk, &layout.checkpoint(), NOTE_BYTES_MAX);
+    let note = note.inspect_err(|e| report.unread(0, &name, e)).ok()?;
+    let by_descriptor = epoch.as_ref().map(|e| Verifier::new(&e.archive, e.log_public));
+    let by_vkey = vkey.as_deref().and_then(|octets| Verifier::parse_vkey(octets).ok());
+    let opened = [&by_descriptor, &by_vkey].map(|v| v.as_ref().and_then(|v| Some((v.clone(), v.open(&note).ok()?))));
+    let [first, second] = opened;
+    if epoch.is_some() && first.is_none() && second.is_some() {
+        report.add(0, "archive", FaultKind::Changed, "not the key of the log");
     }
+    if vkey.is_some() && second.is_none() && first.is_some() {
+        report.add(0, vkey_name, FaultKind::Changed, "not the key of the log");
+    }
+    let Some((verifier, head)) = first.or(second) else {
+        let known = [by_descriptor, by_vkey].into_iter().flatten().next()?;
+        let what = known.open(&note).err().map_or_else(String::new, |what| what.to_string());
+        report.add(0, name, FaultKind::Changed, what);
+        return None;
+    };
+    Some(Anchors { epoch, verifier, head })
+}
+
+/// What the rest is held against.
+struct Anchors {
+    epoch: Option<Epoch>,
+    verifier: Verifier,
+    head: TreeHead,
+}
+
+/// The epoch as the log states it, which the descriptor must repeat.
+fn check_epoch(epoch: Option<Epoch>, facts: &Facts, report: &mut Report) -> Option<Epoch> {
+    let unread = facts.seen.first().is_none_or(|seen| *seen == Seen::Unknown);
+    if unread {
+        return epoch;
+    }
+    let reported = report.findings.iter().any(|finding| finding.object == "archive");
+    if facts.epoch.is_none() || (facts.epoch != epoch && !reported) {
+        report.add(0, "archive", FaultKind::Inconsistent, "the log's first leaf says otherwise");
+    }
+    facts.epoch.clone().or(epoch)
 }
 
 fn check_keys(disk: &dyn Disk, layout: &Layout, facts: &Facts, report: &mut Report) {
@@ -251,15 +301,25 @@ fn check_history(disk: &dyn Disk, layout: &Layout, head: &TreeHead, facts: &Fact
     }
 }
 
-fn check_outside(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, head: &TreeHead, note: &[u8], report: &mut Report) {
+fn check_outside(
+    disk: &dyn Disk,
+    layout: &Layout,
+    (verifier, head): (&Verifier, &TreeHead),
+    note: &[u8],
+    history: History,
+    report: &mut Report,
+) {
     let object = "checkpoint from outside";
-    let outside = match Verifier::new(&epoch.archive, epoch.log_public).open(note) {
+    let outside = match verifier.open(note) {
         Ok(outside) => outside,
         Err(what) => return report.add(0, object, FaultKind::Inconsistent, what.to_string()),
     };
     if outside.size > head.size {
         let detail = format!("covers {} leaves, the log has {}", outside.size, head.size);
         return report.add(0, object, FaultKind::Missing, detail);
+    }
+    if history == History::Damaged {
+        return;
     }
     match log::head_at(disk, layout, head.size, outside.size) {
         Ok(was) if was == outside => {}

@@ -25,25 +25,38 @@ pub fn verify(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, facts: &Facts, re
     let mut covered = Coverage::new(facts);
     let mut before: Option<&SegmentInfo> = None;
     for info in &facts.seals {
-        check_chain(before, info, facts, report);
+        let chain = check_chain(before, info, facts, report);
         check_data(disk, layout, epoch, &info.seal, report);
         check_keys(disk, layout, &info.seal, report);
         let range = before.map_or(0, |b| b.seal.through)..info.seal.through;
-        match load_cover(disk, layout, &info.seal, report) {
-            Some(cover) => covered.add(layout, &cover, range, report),
-            None => covered.undecided.push(range),
+        if let Some(cover) = load_cover(disk, layout, &info.seal, report) {
+            let sealed_before = if chain == Chain::Broken { range.end } else { range.start };
+            covered.add(layout, &cover, range.clone(), sealed_before, report);
+            if chain == Chain::Whole {
+                before = Some(info);
+                continue;
+            }
         }
+        covered.undecided.push(range);
         before = Some(info);
     }
     covered.conclude(before.map_or(0, |info| info.seal.through), report);
 }
 
+/// Whether the SEAL leaf before one is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Chain {
+    Whole,
+    /// Damage, which has its own finding, took at least one SEAL leaf before this one.
+    Broken,
+}
+
 /// Each SEAL leaf names the one before it and counts on.
-fn check_chain(before: Option<&SegmentInfo>, info: &SegmentInfo, facts: &Facts, report: &mut Report) {
-    let lost_between = before.map(|b| b.seal_index) != info.seal.previous
-        && info.seal.previous.is_some_and(|p| facts.seen.get(p as usize) == Some(&Seen::Unknown));
-    if lost_between {
-        return;
+fn check_chain(before: Option<&SegmentInfo>, info: &SegmentInfo, facts: &Facts, report: &mut Report) -> Chain {
+    let known = before.map(|b| b.seal_index);
+    let damaged = |index: u64| facts.seen.get(index as usize) == Some(&Seen::Unknown);
+    if known != info.seal.previous && info.seal.previous.is_some_and(damaged) {
+        return Chain::Broken;
     }
     let (through, totals) = before.map_or((0, Totals::default()), |b| (b.seal.through, b.seal.totals));
     let seal = &info.seal;
@@ -61,6 +74,7 @@ fn check_chain(before: Option<&SegmentInfo>, info: &SegmentInfo, facts: &Facts, 
         let object = format!("leaf {}", info.seal_index);
         report.add(0, object, FaultKind::Inconsistent, "does not continue the SEAL leaf before it");
     }
+    Chain::Whole
 }
 
 fn check_data(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, seal: &Seal, report: &mut Report) {
@@ -131,7 +145,14 @@ impl<'a> Coverage<'a> {
         Coverage { facts, covered: vec![false; facts.seen.len()], undecided: Vec::new() }
     }
 
-    fn add(&mut self, layout: &Layout, cover: &Cover, range: std::ops::Range<u64>, report: &mut Report) {
+    fn add(
+        &mut self,
+        layout: &Layout,
+        cover: &Cover,
+        range: std::ops::Range<u64>,
+        sealed_before: u64,
+        report: &mut Report,
+    ) {
         let mut fault = |index: &u64, detail: &str| {
             let name = layout.name(&layout.cover(&cover.segment));
             report.add(0, name, FaultKind::Inconsistent, format!("leaf {index} {detail}"));
@@ -151,7 +172,7 @@ impl<'a> Coverage<'a> {
         }
         for index in &cover.events {
             let earlier = matches!(self.facts.seen.get(*index as usize), Some(Seen::Accept | Seen::Unknown));
-            if !earlier || *index >= range.start {
+            if !earlier || *index >= sealed_before {
                 fault(index, "is no message sealed before");
             }
         }

@@ -1,7 +1,7 @@
 //! AES-256-GCM for keys that encrypt once or under a counter. Never chooses a nonce: the caller's format fixes it.
 
 use super::{Error, Secret};
-use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInOut};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 /// Octets of the authentication tag behind every ciphertext.
 pub const TAG_BYTES: usize = 16;
@@ -22,23 +22,26 @@ pub fn counter_nonce(n: u64) -> [u8; NONCE_BYTES] {
 pub fn seal(key: &Secret<32>, nonce: &[u8; NONCE_BYTES], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(plaintext.len() + TAG_BYTES);
     out.extend_from_slice(plaintext);
-    let tag = Aes256Gcm::new(key.expose().into())
-        .encrypt_inout_detached(nonce.into(), aad, out.as_mut_slice().into())
-        .unwrap_or_else(|_| unreachable!("a slice in memory is below the AES-GCM length limit"));
-    out.extend_from_slice(&tag);
+    let sealed = cipher(key).seal_in_place_append_tag(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut out);
+    sealed.unwrap_or_else(|_| unreachable!("a slice in memory is below the AES-GCM length limit"));
     out
 }
 
 /// The plaintext, or `NotAuthentic`.
 pub fn open(key: &Secret<32>, nonce: &[u8; NONCE_BYTES], aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
-    let split = sealed.len().checked_sub(TAG_BYTES).ok_or(Error::Malformed("shorter than a tag"))?;
-    let (ciphertext, tag) = sealed.split_at(split);
-    let tag: &[u8; TAG_BYTES] = tag.try_into().map_err(|_| Error::Malformed("tag"))?;
-    let mut out = ciphertext.to_vec();
-    Aes256Gcm::new(key.expose().into())
-        .decrypt_inout_detached(nonce.into(), aad, out.as_mut_slice().into(), tag.into())
+    let plain_bytes = sealed.len().checked_sub(TAG_BYTES).ok_or(Error::Malformed("shorter than a tag"))?;
+    let mut out = sealed.to_vec();
+    cipher(key)
+        .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut out)
         .map_err(|_| Error::NotAuthentic)?;
+    out.truncate(plain_bytes);
     Ok(out)
+}
+
+/// AWS-LC rather than a generic crate: the latter is compiled into ours, without optimisation in the development profile.
+fn cipher(key: &Secret<32>) -> LessSafeKey {
+    let unbound = UnboundKey::new(&AES_256_GCM, key.expose());
+    LessSafeKey::new(unbound.unwrap_or_else(|_| unreachable!("an AES-256 key has 32 octets")))
 }
 
 #[cfg(test)]

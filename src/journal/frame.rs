@@ -9,7 +9,7 @@ use crate::crypto::random;
 use crate::crypto::sha256;
 use crate::mail::MailId;
 use minicbor::{Decode, Encode};
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 /// Octets of a message in one BODY frame.
 pub const PIECE_BYTES_MAX: usize = 128 * 1024;
@@ -91,32 +91,64 @@ pub enum Frame<'a> {
     Retire(u64),
 }
 
-impl<'a> Frame<'a> {
-    /// Kind octet and record. Wiped on drop: an ACCEPT holds the message key.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let room = if let Frame::Body(b) = self { b.octets.len() + 64 } else { 512 };
-        let mut out = Zeroizing::new(Vec::with_capacity(room));
-        match self {
-            Frame::Body(record) => append(&mut out, 0, record),
-            Frame::Accept(record) => append(&mut out, 1, record),
-            Frame::Result(record) => append(&mut out, 2, record),
-            Frame::Abort(id) => append(&mut out, 3, id),
-            Frame::Leaf(record) => append(&mut out, 4, record),
-            Frame::Retire(ordinal) => append(&mut out, 5, ordinal),
+/// Kind octet and record of a frame. An ACCEPT holds the message key, so it is wiped on drop.
+pub struct Plain(Vec<u8>);
+
+impl std::ops::Deref for Plain {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        if self.0.first() == Some(&ACCEPT) {
+            self.0.zeroize();
         }
-        out
+    }
+}
+
+const BODY: u8 = 0;
+const ACCEPT: u8 = 1;
+const RESULT: u8 = 2;
+const ABORT: u8 = 3;
+const LEAF: u8 = 4;
+const RETIRE: u8 = 5;
+
+impl<'a> Frame<'a> {
+    /// Kind octet and record.
+    pub fn encode(&self) -> Plain {
+        let content = match self {
+            Frame::Body(b) => b.octets.len(),
+            Frame::Accept(a) => a.record.map_or(0, <[u8]>::len),
+            Frame::Result(r) => r.record.len(),
+            Frame::Leaf(l) => l.octets.len(),
+            Frame::Abort(_) | Frame::Retire(_) => 0,
+        };
+        // Room for all of it: a vector that grows leaves copies of the key behind.
+        let mut out = Vec::with_capacity(content + 128);
+        match self {
+            Frame::Body(record) => append(&mut out, BODY, record),
+            Frame::Accept(record) => append(&mut out, ACCEPT, record),
+            Frame::Result(record) => append(&mut out, RESULT, record),
+            Frame::Abort(id) => append(&mut out, ABORT, id),
+            Frame::Leaf(record) => append(&mut out, LEAF, record),
+            Frame::Retire(ordinal) => append(&mut out, RETIRE, ordinal),
+        }
+        Plain(out)
     }
 
     /// Reads what `encode` made; `None` for anything else.
     pub fn decode(octets: &'a [u8]) -> Option<Frame<'a>> {
         let (kind, record) = octets.split_first()?;
-        let frame = match kind {
-            0 => Frame::Body(whole(record)?),
-            1 => Frame::Accept(whole(record)?),
-            2 => Frame::Result(whole(record)?),
-            3 => Frame::Abort(whole(record)?),
-            4 => Frame::Leaf(whole(record)?),
-            5 => Frame::Retire(whole(record)?),
+        let frame = match *kind {
+            BODY => Frame::Body(whole(record)?),
+            ACCEPT => Frame::Accept(whole(record)?),
+            RESULT => Frame::Result(whole(record)?),
+            ABORT => Frame::Abort(whole(record)?),
+            LEAF => Frame::Leaf(whole(record)?),
+            RETIRE => Frame::Retire(whole(record)?),
             _ => return None,
         };
         Some(frame)
@@ -166,9 +198,9 @@ pub fn seal(jk: &Secret<32>, position: Position, plain: &[u8], out: &mut Vec<u8>
 }
 
 /// Opens a frame given from its salt on: the plaintext, if it authenticates at this position.
-pub fn open(jk: &Secret<32>, position: Position, from_salt: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+pub fn open(jk: &Secret<32>, position: Position, from_salt: &[u8]) -> Option<Plain> {
     let (salt, sealed) = from_salt.split_at_checked(SALT_BYTES)?;
-    aead::open(&key(jk, &position, salt), &aead::SINGLE_USE, &position.aad(), sealed).ok().map(Zeroizing::new)
+    aead::open(&key(jk, &position, salt), &aead::SINGLE_USE, &position.aad(), sealed).ok().map(Plain)
 }
 
 /// One key, one frame.
@@ -203,7 +235,7 @@ mod tests {
         let plain = frame.encode();
         assert_eq!(Frame::decode(&plain), Some(frame));
         assert_eq!(Frame::decode(&plain[..plain.len() - 1]), None);
-        let longer = [plain.as_slice(), &[0]].concat();
+        let longer = [&plain[..], &[0]].concat();
         assert_eq!(Frame::decode(&longer), None);
     }
 
@@ -229,7 +261,7 @@ mod tests {
         let length = seal(&jk, position, b"plain", &mut out).expect("sealed");
         assert_eq!(out.len(), PREFIX_BYTES + 5 + 16);
         assert_eq!(lengths(&out).collect::<Vec<_>>(), [usize::try_from(length).expect("small")]);
-        assert_eq!(open(&jk, position, &out[8..]).as_deref().map(Vec::as_slice), Some(&b"plain"[..]));
+        assert_eq!(open(&jk, position, &out[8..]).as_deref(), Some(&b"plain"[..]));
         for other in [
             Position { incarnation: [2; 16], ..position },
             Position { sequence: 3, ..position },

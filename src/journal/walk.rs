@@ -3,15 +3,14 @@
 use super::batch::HEAD_BYTES;
 use super::file::JournalFile;
 use super::frame;
-use super::frame::PREFIX_BYTES;
-use zeroize::Zeroizing;
+use super::frame::{PREFIX_BYTES, Plain};
 
 /// Lost frames in a row that a walk can cross.
 const SKIPPED_FRAMES_MAX: u32 = 64;
 
 /// A frame that authenticated.
 pub struct Found {
-    pub plain: Zeroizing<Vec<u8>>,
+    pub plain: Plain,
     pub sequence: u64,
     pub place: u32,
     /// Offset of its salt in the file.

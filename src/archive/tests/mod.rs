@@ -1,9 +1,10 @@
 //! Tests of the whole room: a real journal and a real archive over a disk that crashes, and files that someone bent.
 
 mod crash;
-#[allow(dead_code, reason = "the journal's simulated disk, of which these tests need a part")]
+#[allow(clippy::duplicate_mod, dead_code, reason = "the journal's simulated disk, of which these tests need a part")]
 #[path = "../../journal/simulation/disk.rs"]
 mod disk;
+mod insider;
 mod officers;
 mod reading;
 mod tamper;

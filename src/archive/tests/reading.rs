@@ -27,7 +27,7 @@ fn messages_come_back_octet_for_octet() {
     for (entry, octets) in directory.iter().zip(&mails) {
         assert_eq!(&unlocked.octets(&segments[0], entry.slot).expect("octets"), octets);
         assert_eq!(u64::from(entry.uid), 100 + entry.accept_index + 1);
-        assert_eq!((entry.mailbox.as_str(), entry.octets), ("Archive/2026/2026-11", octets.len() as u64));
+        assert_eq!((entry.mailbox.as_str(), entry.octets), ("Archive/2024/2024-11", octets.len() as u64));
     }
     let meta = unlocked.meta(&segments[0], 1).expect("meta");
     assert_eq!(meta.accept().expect("a record").id, ids[1]);
@@ -94,8 +94,8 @@ fn months_turn_at_midnight_utc_and_pending_mail_is_counted() {
     world.seal();
     let unlocked = world.unlock();
     let last = world.archive.last_segment().expect("a segment");
-    assert_eq!(unlocked.directory(&last).expect("a directory")[0].mailbox, "Archive/2026/2026-12");
-    assert_eq!(last.seal.months, [(2026 * 12 + 10, 1), (2026 * 12 + 11, 1)]);
+    assert_eq!(unlocked.directory(&last).expect("a directory")[0].mailbox, "Archive/2024/2024-12");
+    assert_eq!(last.seal.months, [(2024 * 12 + 10, 1), (2024 * 12 + 11, 1)]);
     let status = world.archive.status(None).expect("status");
     assert_eq!((status.messages, status.pending, status.raw_bytes), (2, 0, last.seal.totals.raw_bytes));
 }
@@ -135,6 +135,24 @@ fn another_process_sees_what_was_sealed_after_a_refresh() {
     assert_eq!(reader.last_segment(), world.archive.last_segment());
     let refused = reader.seal(&world.journal, world.clock.as_ref());
     assert!(matches!(refused, Err(Error::ReadOnly)));
+}
+
+#[test]
+fn verifying_while_the_gateway_seals_finds_nothing() {
+    let world = world();
+    std::thread::scope(|scope| {
+        let sealing = scope.spawn(|| {
+            for n in 0..40 {
+                world.accept(&message(n));
+                world.seal();
+            }
+        });
+        while !sealing.is_finished() {
+            let report = verify(world.disk.as_ref(), &world.dir(), &VerifyOptions::default());
+            assert_eq!(report.findings, []);
+        }
+    });
+    assert_eq!(world.assert_whole(&world.unlock()).covered, 40);
 }
 
 #[test]

@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 
-/// 2026-11-30T23:59:30Z: half a minute before a month ends.
-const START_S: i64 = 1_796_083_170;
+/// 2024-11-30T23:59:30Z: half a minute before a month ends.
+const START_S: i64 = 1_733_011_170;
 
 /// A clock that the test moves.
 pub struct TestClock(AtomicI64);
@@ -137,6 +137,17 @@ impl World {
         let done: journal::Done<()> = Box::new(move |r| sender.send(r).expect("sent"));
         self.journal.record_results(id, vec![result], journal::Sync::Now, Some(done)).expect("recorded");
         receiver.recv().expect("an answer").expect("durable");
+    }
+
+    /// Leaves that need no sealing.
+    pub fn append_anchors(&self, n: usize) {
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..n {
+            let leaf = journal::Leaf::new(journal::LeafKind::Anchor, vec![journal::LEAF_VERSION]).expect("short");
+            let sender = sender.clone();
+            self.journal.append_leaf(leaf, Box::new(move |r| sender.send(r).expect("sent")));
+        }
+        (0..n).for_each(|_| assert!(receiver.recv().expect("an answer").is_ok()));
     }
 
     pub fn seal(&self) -> SealReport {

@@ -3,7 +3,7 @@
 use super::disk::Faults;
 use super::world::World;
 
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 12;
 const LIVES: u64 = 3;
 
 /// Lives, crashes and comes back a few times; the first fault the whole-store check finds.

@@ -79,10 +79,8 @@ impl World {
 
     /// Octets that differ from message to message.
     pub fn octets(&mut self, bytes: usize) -> Vec<u8> {
-        let mut octets = Vec::with_capacity(bytes + 8);
-        while octets.len() < bytes {
-            octets.extend_from_slice(&self.random.next().to_be_bytes());
-        }
+        let block: Vec<u8> = (0..32).flat_map(|_| self.random.next().to_be_bytes()).collect();
+        let mut octets = block.repeat(bytes / block.len() + 1);
         octets.truncate(bytes);
         octets
     }
@@ -93,7 +91,7 @@ impl World {
         let id = fixtures::id(self.next);
         let body = self.octets(bytes);
         let recipients = 1 + self.random.below(3);
-        let own = (self.random.below(2) == 0).then(|| body.iter().rev().copied().collect::<Vec<u8>>());
+        let own = (self.random.below(2) == 0).then(|| [&b"own rendition"[..], &body].concat());
         let mut draft = journal.draft(id)?;
         for piece in body.chunks(50_000) {
             draft.append(piece)?;
