@@ -1,6 +1,6 @@
 //! A plain SMTP client over a socket: says what it is told, in octets, and gives back what it hears.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
