@@ -12,3 +12,4 @@ mod protection;
 mod readers;
 mod refusals;
 mod tamper;
+mod tricks;
