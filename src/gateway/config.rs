@@ -1,6 +1,10 @@
 //! `sealpost.toml`: what it may say and what its words mean. Reads text, never files; a value that stands here is valid.
 
-mod values;
+mod value;
+
+pub use value::{
+    AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,
+};
 
 use crate::mail::Direction;
 use crate::smtp::server::BareLf;
@@ -8,9 +12,6 @@ use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-pub use values::{
-    AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,
-};
 
 /// The configuration. Paths are relative to the directory of the file (`data_dir`) until [`Config::anchor`].
 #[derive(Clone, Debug, Deserialize)]

@@ -20,30 +20,51 @@ struct Order {
     keys: Vec<Arc<RecipientKey>>,
 }
 
+/// Why there are no renditions.
+#[derive(Debug)]
+pub enum Fault {
+    /// The message cannot be signed as it is: a fact the policy has not known.
+    Unsignable(String),
+    /// Nothing can be done about it here.
+    Reply(Reply),
+}
+
+impl From<Reply> for Fault {
+    fn from(reply: Reply) -> Fault {
+        Fault::Reply(reply)
+    }
+}
+
 /// Renders every group. `block` goes on top of each.
 pub async fn render(
     post: &Arc<Post>,
     planned: Vec<Planned>,
-    gathered: Gathered,
-    octets: Arc<Vec<u8>>,
+    gathered: &Gathered,
+    octets: &Arc<Vec<u8>>,
     block: &[u8],
-) -> Result<Vec<RenditionDraft>, Reply> {
+) -> Result<Vec<RenditionDraft>, Fault> {
     if planned.iter().all(|group| group.treatment == Treatment::Plain) {
         let plain =
             |group: Planned| RenditionDraft { recipients: group.recipients, prefix: block.to_vec(), content: None };
         return Ok(planned.into_iter().map(plain).collect());
     }
-    let orders: Vec<Order> = planned.into_iter().map(|group| order(group, &gathered)).collect::<Result<_, _>>()?;
-    let (block, now) = (block.to_vec(), post.now());
+    let orders: Vec<Order> = planned.into_iter().map(|group| order(group, gathered)).collect::<Result<_, _>>()?;
+    let signs = planned_signs(&orders);
+    let (block, now, octets) = (block.to_vec(), post.now(), octets.clone());
     let _permit = post.rendering().acquire().await.map_err(|e| replies::bug("the rendering pool is closed", &e))?;
     let work = tokio::task::spawn_blocking(move || {
         orders.into_iter().map(|order| rendition(order, &octets, &block, now)).collect::<Result<Vec<_>, _>>()
     });
     match work.await {
         Ok(Ok(renditions)) => Ok(renditions),
-        Ok(Err(e)) => Err(replies::of_protect(&e)),
-        Err(e) => Err(replies::bug("rendering panicked", &e)),
+        Ok(Err(e)) if signs && e.class() == protect::Class::Reject => Err(Fault::Unsignable(e.to_string())),
+        Ok(Err(e)) => Err(replies::of_protect(&e).into()),
+        Err(e) => Err(replies::bug("rendering panicked", &e).into()),
     }
+}
+
+fn planned_signs(orders: &[Order]) -> bool {
+    orders.iter().any(|order| order.treatment.signs())
 }
 
 /// Pairs a group with its keys. The ruling said they are there; should one be missing all the same, nothing is sent.

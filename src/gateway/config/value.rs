@@ -1,5 +1,6 @@
-//! Values of `sealpost.toml`: each is read from its text and valid from then on. Reads no files.
+//! Values of the configuration: each is read once and strictly, and nothing else makes one. Knows no keys.
 
+use crate::mail::Address;
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -89,7 +90,7 @@ impl TryFrom<String> for Hostname {
 }
 
 impl Domain {
-    /// Whether `domain` is the same one.
+    /// Whether it is `domain`.
     pub fn is(&self, domain: &str) -> bool {
         self.0.eq_ignore_ascii_case(domain)
     }
@@ -104,7 +105,7 @@ impl TryFrom<String> for Domain {
 
 /// The one address parser decides, so that configuration and mail agree on what a domain is.
 fn is_domain(text: &str) -> bool {
-    !text.starts_with('[') && crate::mail::Address::parse(&format!("x@{text}")).is_ok()
+    !text.starts_with('[') && Address::parse(&format!("x@{text}")).is_ok()
 }
 
 impl DomainPattern {
@@ -138,7 +139,7 @@ impl TryFrom<String> for DomainPattern {
 
 impl AddressPattern {
     /// Whether `address` is meant; case does not count.
-    pub fn matches(&self, address: &crate::mail::Address) -> bool {
+    pub fn matches(&self, address: &Address) -> bool {
         let local = |l: &String| l.eq_ignore_ascii_case(address.local_part());
         address.is_in_domain(&self.domain.0) && self.local.as_ref().is_none_or(local)
     }
@@ -150,10 +151,16 @@ impl TryFrom<String> for AddressPattern {
         if let Some(domain) = text.strip_prefix("*@") {
             return Ok(AddressPattern { local: None, domain: Domain::try_from(domain.to_owned())? });
         }
-        let address =
-            crate::mail::Address::parse(&text).map_err(|e| format!("`{text}`: {e}; write `*@domain` or an address"))?;
+        let address = Address::parse(&text).map_err(|e| format!("`{text}`: {e}; write `*@domain` or an address"))?;
         let local = Some(address.local_part().to_owned());
         Ok(AddressPattern { local, domain: Domain(address.domain().to_owned()) })
+    }
+}
+
+impl Network {
+    /// Whether `ip` is in it; an IPv4 address may come as IPv6.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.0.contains(&ip.to_canonical())
     }
 }
 
@@ -162,13 +169,6 @@ impl TryFrom<String> for Network {
     fn try_from(text: String) -> Result<Network, String> {
         let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         net.map(Network).map_err(|_| format!("`{text}` is not a network like 10.0.0.0/8"))
-    }
-}
-
-impl Network {
-    /// Whether `ip` is in it; an IPv4 address that is written as IPv6 is the IPv4 address.
-    pub fn contains(&self, ip: IpAddr) -> bool {
-        self.0.contains(&ip.to_canonical())
     }
 }
 
@@ -221,6 +221,12 @@ impl std::fmt::Display for HostPort {
     }
 }
 
+impl Default for RetrySchedule {
+    fn default() -> Self {
+        RetrySchedule(vec![60, 300, 900, 3600])
+    }
+}
+
 impl RetrySchedule {
     /// The wait before try number `attempt` + 1 (the first retry is attempt 1).
     pub fn wait_s(&self, attempt: u32) -> u64 {
@@ -236,6 +242,12 @@ impl TryFrom<Vec<u64>> for RetrySchedule {
             true => Ok(RetrySchedule(waits)),
             false => Err("retry_s needs at least one wait, each at least 1 second".to_owned()),
         }
+    }
+}
+
+impl Default for JournalFileBytes {
+    fn default() -> Self {
+        JournalFileBytes(67_108_864)
     }
 }
 
@@ -258,14 +270,51 @@ impl TryFrom<u64> for JournalFileBytes {
     }
 }
 
-impl Default for JournalFileBytes {
-    fn default() -> Self {
-        JournalFileBytes(67_108_864)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Default for RetrySchedule {
-    fn default() -> Self {
-        RetrySchedule(vec![60, 300, 900, 3600])
+    #[test]
+    fn next_hops_are_host_and_port() {
+        for text in ["mail.example.org:25", "127.0.0.1:2526", "[::1]:25", "localhost:1"] {
+            assert_eq!(HostPort::parse(text).expect(text).to_string(), text);
+        }
+        for text in ["mail.example.org", "mail:0", "mail:65536", ":25", "a b:25", "::1:25", "[x]:25", "h:25 ", ""] {
+            assert!(HostPort::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn domain_patterns_match_whole_labels() {
+        let check = |pattern: &str, domain: &str, expected: bool| {
+            let pattern = DomainPattern::try_from(pattern.to_owned()).expect(pattern);
+            assert_eq!(pattern.matches(domain), expected, "{pattern:?} {domain}");
+        };
+        check("*", "any.example", true);
+        check("example.org", "EXAMPLE.org", true);
+        check("example.org", "sub.example.org", false);
+        check("*.example.org", "sub.example.org", true);
+        check("*.example.org", "a.b.example.org", true);
+        check("*.example.org", "example.org", false);
+        check("*.example.org", "badexample.org", false);
+        for bad in ["", "*.", "**", "a..b", "a b"] {
+            assert!(DomainPattern::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks_hold_addresses_of_either_family() {
+        let network = |text: &str| Network::try_from(text.to_owned());
+        let contains = |net: &str, ip: &str| network(net).expect(net).contains(ip.parse().expect(ip));
+        assert!(contains("10.0.0.0/8", "10.255.0.1") && contains("10.0.0.0/8", "::ffff:10.0.0.1"));
+        assert!(!contains("10.0.0.0/8", "11.0.0.1") && contains("::1", "::1") && !contains("::1", "127.0.0.1"));
+        assert!(network("10.0.0.0/33").is_err() && network("ten").is_err());
+    }
+
+    #[test]
+    fn the_last_wait_repeats() {
+        let waits = RetrySchedule::try_from(vec![1, 2, 4]).expect("waits");
+        assert_eq!([0, 1, 2, 3, 4, 99].map(|attempt| waits.wait_s(attempt)), [1, 1, 2, 4, 4, 4]);
+        assert!(RetrySchedule::try_from(vec![]).is_err() && RetrySchedule::try_from(vec![0]).is_err());
     }
 }
