@@ -105,6 +105,9 @@ pub struct Listener {
     /// From addresses that `relay_networks` may have signed.
     #[serde(default)]
     pub sign_for: Vec<AddressPattern>,
+    /// Proxies and filters that may say, by XCLIENT or XFORWARD, for whom they speak; for smtp and lmtp.
+    #[serde(default)]
+    pub xclient_networks: Vec<Network>,
     /// What becomes of lines that end in LF alone; for smtp and lmtp.
     pub bare_lf: Option<BareLf>,
 }
@@ -113,6 +116,10 @@ impl Listener {
     /// Whether a client at `ip` is in `relay_networks`.
     pub fn relays_for(&self, ip: IpAddr) -> bool {
         self.relay_networks.iter().any(|network| network.contains(ip))
+    }
+    /// Whether a peer at `ip` is in `xclient_networks`.
+    pub fn believes(&self, ip: IpAddr) -> bool {
+        self.xclient_networks.iter().any(|network| network.contains(ip))
     }
     /// Whether clients may log in to submit mail: where our users' mail comes in, inside TLS.
     pub fn takes_logins(&self) -> bool {

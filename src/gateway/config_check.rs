@@ -55,6 +55,7 @@ fn reader_with(listener: &Listener) -> Option<&'static str> {
         ("direction", listener.direction.is_some()),
         ("relay_networks", !listener.relay_networks.is_empty()),
         ("sign_for", !listener.sign_for.is_empty()),
+        ("xclient_networks", !listener.xclient_networks.is_empty()),
         ("bare_lf", listener.bare_lf.is_some()),
     ];
     keys.into_iter().find(|(_, given)| *given && !listener.protocol.takes_mail()).map(|(key, _)| key)

@@ -69,6 +69,7 @@ tls = "starttls"                    # none | starttls | implicit
 direction = "outbound"
 relay_networks = ["127.0.0.0/8", "::1"]
 sign_for = [@SIGN_FOR@]
+# xclient_networks = []             # proxies and filters that are believed when they name their client (XCLIENT, XFORWARD)
 # bare_lf = "refuse"                # or "normalize", for printers and scripts that end lines in LF alone
 
 # Mail from the world to our users.

@@ -56,6 +56,9 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
     if let Some(tls) = stream.tls() {
         session.tls_started(tls);
     }
+    if door.listener.believes(ip) {
+        session.trust_peer();
+    }
     let mut this = Conversation { house, door, ip, session, account: None, draft: None, out: Vec::new() };
     this.session.greeting(&mut this.out);
     let mut buffer = vec![0; READ_BYTES];
@@ -143,9 +146,19 @@ impl Conversation {
         }
     }
 
+    /// Whom the mail is from: the peer, or whom it speaks for.
+    fn client_ip(&self) -> IpAddr {
+        self.session.client_ip().unwrap_or(self.ip)
+    }
+
+    /// The account, as long as the session stands by it: XCLIENT gives the session to another client.
+    fn account(&self) -> Option<&Account> {
+        self.account.as_ref().filter(|_| self.session.account().is_some())
+    }
+
     /// Any account that knows its password may submit; what it may sign is for [`permission::signing`] to say.
     async fn log_in(&mut self, login: Login) {
-        match login::check(&self.house.post, self.ip, login.user, login.password).await {
+        match login::check(&self.house.post, self.client_ip(), login.user, login.password).await {
             Ok(account) => {
                 self.session.authenticated(account.name.as_str(), &mut self.out);
                 self.account = Some(account);
@@ -156,12 +169,12 @@ impl Conversation {
 
     fn recipient(&mut self, recipient: &Recipient) {
         let post = &self.house.post;
-        let submitter = Submitter { ip: self.ip, account: self.account.as_ref() };
+        let submitter = Submitter { ip: self.client_ip(), account: self.account() };
         match permission::relaying(&post.config(), &self.door.listener, submitter, &recipient.address) {
             Relaying::Allowed => self.session.accept(&mut self.out),
             Relaying::Denied => {
                 let mut event = AuditEvent::new(post.now(), "refused");
-                event.who = Some(self.ip.to_string());
+                event.who = Some(submitter.ip.to_string());
                 event.recipient = Some(recipient.address.to_string());
                 event.detail = replies::RELAYING_DENIED.text();
                 post.audit().write(&event);
@@ -202,7 +215,7 @@ impl Conversation {
         };
         let post = &self.house.post;
         let client = Client {
-            ip: self.ip,
+            ip: self.client_ip(),
             ehlo: self.session.client_name().to_owned(),
             protocol: protocol.to_owned(),
             tls: self.session.tls().cloned(),
@@ -214,7 +227,8 @@ impl Conversation {
             Dialect::Smtp => Partial::All,
             Dialect::Lmtp => Partial::Split,
         };
-        let intake = Intake { listener: Some(self.door.index), client, account: self.account.clone(), envelope, draft };
+        let intake =
+            Intake { listener: Some(self.door.index), client, account: self.account().cloned(), envelope, draft };
         match flow::carry(post, intake, partial).await {
             Answer::All(reply) => self.session.finish(&reply, &mut self.out),
             Answer::Each(replies) => self.session.finish_each(&replies, &mut self.out),

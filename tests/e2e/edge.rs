@@ -97,3 +97,25 @@ fn an_account_submits_from_anywhere() {
     let inbound = hello(gateway.ports.inbound).command("AUTH PLAIN AGEAYg==");
     assert!(inbound.starts_with("502 "), "who is no user of ours has no business to log in: {inbound}");
 }
+
+#[test]
+fn a_proxy_is_believed_when_it_is_listed() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), ..Options::default() });
+    gateway.edit_config(|text| {
+        let listed = "relay_networks = [\"192.0.2.0/24\"]\nxclient_networks = [\"127.0.0.1\"]";
+        text.replacen("relay_networks = [\"127.0.0.0/8\", \"::1\"]", listed, 1)
+    });
+    gateway.serve();
+    for (address, expected) in [("192.0.2.7", "250 "), ("198.51.100.7", "550 "), ("[UNAVAILABLE]", "550 ")] {
+        let mut client = hello(gateway.ports.outbound);
+        assert!(client.command(&format!("XCLIENT ADDR={address}")).starts_with("220 "), "the session begins anew");
+        client.command("EHLO far.example");
+        let reply = client.deliver("alice@example.org", &["bob@partner.example"], b"Subject: x\r\n\r\nbody\r\n");
+        assert!(reply.starts_with(expected), "{address}: {reply}");
+    }
+    let stranger = hello(gateway.ports.inbound).command("XCLIENT ADDR=192.0.2.7");
+    assert!(stranger.starts_with("550 "), "{stranger}");
+    let arrived = sink.wait_for(1, Duration::from_secs(30));
+    assert!(arrived[0].text().starts_with("Received: from far.example ([192.0.2.7])"), "{}", arrived[0].text());
+}

@@ -131,6 +131,7 @@ fn stuffing(input: &[u8]) {
 /// Everything a session said and took, with a driver that takes all.
 fn conversation(chunks: &[&[u8]], dialect: Dialect, bare_lf: BareLf) -> (Vec<u8>, Vec<String>) {
     let mut session = Session::new(Arc::new(settings(dialect, bare_lf)));
+    session.trust_peer();
     session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
     let (mut out, mut taken, mut draft) = (Vec::new(), Vec::new(), Vec::new());
     session.greeting(&mut out);
@@ -149,7 +150,9 @@ fn conversation(chunks: &[&[u8]], dialect: Dialect, bare_lf: BareLf) -> (Vec<u8>
                 Some(server::Event::Discard(_)) => draft.clear(),
                 Some(server::Event::End { envelope, protocol }) => {
                     assert!((1..=3).contains(&envelope.recipients.len()));
-                    taken.push(format!("{protocol} {envelope:?} {:?}", std::mem::take(&mut draft)));
+                    let client = (session.client_ip(), session.client_name());
+                    assert!(client.1.len() <= 255 && !client.1.contains(char::is_control));
+                    taken.push(format!("{protocol} {client:?} {envelope:?} {:?}", std::mem::take(&mut draft)));
                     session.finish(&server::reply::ACCEPTED, &mut out);
                 }
                 Some(server::Event::Authenticate(login)) => {
@@ -399,6 +402,7 @@ fn smtp_server() {
         b"EHLO x\r\nMAIL FROM:<a@b> SIZE=10 BODY=8BITMIME RET=FULL ENVID=a+2Bb\r\nRCPT TO:<c@d> NOTIFY=DELAY,FAILURE ORCPT=rfc822;c@d\r\nDATA\r\nx\r\n..\r\n.\r\nQUIT\r\n",
         b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\nRCPT TO:<@e,@f:\"g h\"@[IPv6:::1]>\r\nDATA\r\n.\r\nRSET\r\nVRFY x\r\n",
         "HELO x\r\nEHLO x\r\nMAIL FROM:<ü@b> SMTPUTF8\r\nRCPT TO:<c@d> ORCPT=utf-8;ü@b\r\nNOOP\r\nDATA\r\n\r\n.\r\n".as_bytes(),
+        b"EHLO x\r\nXCLIENT ADDR=192.0.2.1 HELO=a+2Bb\r\nEHLO y\r\nXFORWARD ADDR=IPV6:2001:db8::1 HELO=[UNAVAILABLE] SOURCE=LOCAL\r\nMAIL FROM:<>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n",
         b"EHLO x\r\nAUTH PLAIN AGEAYg==\r\nAUTH LOGIN\r\nYQ==\r\nYmI=\r\nAUTH LOGIN YQ==\r\n*\r\nMAIL FROM:<> AUTH=a+2B@b\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n",
         b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<c@d>\r\nBDAT 3\r\na\r\nBDAT 4 LAST\r\nb.\r\nBDAT 99999999999999999999\r\nBDAT 9\r\n",
     ];
@@ -414,6 +418,8 @@ fn smtp_server() {
         b"DATA\r\n",
         b"BDAT 5\r\n",
         b"BDAT 0 LAST\r\n",
+        b"XCLIENT ADDR=",
+        b"XFORWARD HELO=",
         b"AUTH LOGIN\r\n",
         b"AUTH PLAIN AGEAYmI=\r\n",
         b"RSET\r\n",

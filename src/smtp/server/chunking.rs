@@ -212,7 +212,7 @@ impl Session {
         if chunk.place == Place::Inside {
             return;
         }
-        self.transaction = None;
+        self.reset();
         let is_each = self.settings.dialect == Dialect::Lmtp && !matches!(self.phase, Phase::Closing);
         for _ in 1..if is_each { recipients } else { 1 } {
             self.say(reply, out);

@@ -22,6 +22,10 @@ pub enum Command<'l> {
     Bdat(&'l str),
     /// `AUTH mechanism [initial-response]` (RFC 4954), from behind the word's space.
     Auth(&'l str),
+    /// `XCLIENT name=value...`, from behind the word's space.
+    XClient(&'l str),
+    /// `XFORWARD name=value...`, from behind the word's space.
+    XForward(&'l str),
     /// `RSET`.
     Rset,
     /// `NOOP [ SP string ]`.
@@ -65,6 +69,8 @@ fn named<'l>(word: &str, argument: &'l str) -> Result<Command<'l>, &'static Repl
         "RCPT" => Ok(Command::Rcpt(argument)),
         "DATA" => alone(Command::Data, argument),
         "AUTH" => Ok(Command::Auth(argument)),
+        "XCLIENT" => Ok(Command::XClient(argument)),
+        "XFORWARD" => Ok(Command::XForward(argument)),
         "BDAT" => Ok(Command::Bdat(argument)),
         "RSET" => alone(Command::Rset, argument),
         "QUIT" => alone(Command::Quit, argument),
@@ -105,6 +111,8 @@ mod tests {
             ("EXPN list", Command::NotImplemented),
             ("BDAT 3 LAST", Command::Bdat("3 LAST")),
             ("auth PLAIN AGEAYg==", Command::Auth("PLAIN AGEAYg==")),
+            ("xclient ADDR=x", Command::XClient("ADDR=x")),
+            ("XFORWARD", Command::XForward("")),
             ("HELP MAIL", Command::Help),
             ("STARTTLS", Command::StartTls),
             ("GET / HTTP/1.1", Command::Foreign),

@@ -5,6 +5,8 @@ use super::arguments::{Extensions, Offer};
 use super::chunking::Chunks;
 use super::command;
 use super::command::Command;
+use super::forwarding;
+use super::forwarding::Peer;
 use super::reply;
 use super::reply::Reply;
 use super::session::{Event, Hello, Phase, Question, Session, StartTls};
@@ -35,9 +37,11 @@ impl Session {
             (Command::Data, _) => self.data(),
             (Command::Bdat(argument), _) => self.bdat(argument, out),
             (Command::Auth(argument), _) => self.auth(argument, out),
+            (Command::XClient(argument), _) => self.xclient(argument, out),
+            (Command::XForward(argument), _) => self.xforward(argument, out),
             (Command::StartTls, _) => self.start_tls(out),
             (Command::Rset, _) => {
-                self.transaction = None;
+                self.reset();
                 self.answer(&reply::OK, out)
             }
             (Command::Noop, _) => self.answer(&reply::OK, out),
@@ -66,7 +70,7 @@ impl Session {
             return Err(&reply::BAD_CLIENT_NAME);
         }
         self.hello = Some(Hello { name: name.to_owned(), extensions });
-        self.transaction = None;
+        self.reset();
         match extensions {
             Extensions::None => out.extend_from_slice(format!("250 {}\r\n", self.settings.hostname).as_bytes()),
             Extensions::Offered => self.offer(out),
@@ -85,6 +89,10 @@ impl Session {
             lines.push("AUTH PLAIN LOGIN".to_owned());
         }
         lines.extend(["8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"].map(str::to_owned));
+        if self.peer == Peer::Trusted {
+            lines.push(format!("XFORWARD {}", forwarding::XFORWARD.attributes));
+            lines.push(format!("XCLIENT {}", forwarding::XCLIENT.attributes));
+        }
         for line in &lines {
             out.extend_from_slice(format!("250-{line}\r\n").as_bytes());
         }

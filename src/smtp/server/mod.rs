@@ -7,6 +7,7 @@
 //! lines       input -> command lines        command: a line -> a command
 //! arguments   what follows MAIL and RCPT      path: what stands between "<" and ">"
 //! login       AUTH, up to a name and a password
+//! forwarding  XCLIENT and XFORWARD: for whom a trusted peer speaks
 //! content     a message on its way in         chunking: by BDAT, in counted pieces
 //! framing     where content ends, and what its line ends are
 //! reply       everything we say
@@ -17,6 +18,7 @@ mod chunking;
 mod command;
 mod content;
 mod dialogue;
+mod forwarding;
 pub mod framing;
 mod lines;
 mod login;

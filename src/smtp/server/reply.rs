@@ -161,6 +161,10 @@ table! {
     /// STARTTLS inside TLS.
     ALREADY_TLS = 503 "5.5.1" "TLS already active";
 
+    /// XCLIENT or XFORWARD from a peer that is not trusted with it.
+    NOT_TRUSTED = 550 "5.7.1" "Not authorized";
+    /// XCLIENT or XFORWARD with an attribute that was not offered.
+    UNKNOWN_ATTRIBUTE = 501 "5.5.4" "Unknown attribute name";
     /// A second AUTH (RFC 4954 section 4).
     ALREADY_AUTHENTICATED = 503 "5.5.1" "Already authenticated";
     /// AUTH between MAIL and the end of its transaction (RFC 4954 section 4).

@@ -4,6 +4,7 @@
 use super::arguments::{Extensions, Mail};
 use super::chunking::{Chunk, Chunks, Coming};
 use super::content::{Content, Told};
+use super::forwarding::{Origin, Peer};
 use super::framing::{BareLf, Framing};
 use super::lines::{Line, Lines};
 use super::login::{Exchange, Login};
@@ -144,6 +145,11 @@ pub struct Session {
     pub(super) phase: Phase,
     lines: Lines,
     pub(super) tls: Option<Tls>,
+    pub(super) peer: Peer,
+    /// What XCLIENT said; for the session.
+    pub(super) client: Origin,
+    /// What XFORWARD said; for a transaction.
+    pub(super) forwarded: Origin,
     pub(super) hello: Option<Hello>,
     pub(super) transaction: Option<Transaction>,
     pub(super) account: Option<String>,
@@ -160,6 +166,9 @@ impl Session {
             phase: Phase::Command,
             lines,
             tls: None,
+            peer: Peer::Stranger,
+            client: Origin::default(),
+            forwarded: Origin::default(),
             hello: None,
             transaction: None,
             account: None,
@@ -281,6 +290,7 @@ impl Session {
 
     fn conclude(&mut self, replies: &[&Reply], out: &mut Vec<u8>) {
         self.phase = Phase::Command;
+        self.reset();
         for reply in replies {
             if reply.is_positive() {
                 self.errors = 0;
@@ -293,7 +303,7 @@ impl Session {
     pub fn tls_started(&mut self, tls: Tls) {
         self.tls = Some(tls);
         self.hello = None;
-        self.transaction = None;
+        self.reset();
         self.account = None;
         let bytes_max = if self.offers_auth() { limits::AUTH_LINE_BYTES_MAX } else { limits::COMMAND_LINE_BYTES_MAX };
         self.lines = Lines::new(self.settings.bare_lf, bytes_max);
@@ -312,10 +322,6 @@ impl Session {
     pub fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Command) && self.transaction.is_none()
     }
-    /// The name in EHLO, HELO or LHLO, as given; empty before it.
-    pub fn client_name(&self) -> &str {
-        self.hello.as_ref().map_or("", |hello| &hello.name)
-    }
     /// The TLS parameters, once it is spoken.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
@@ -323,6 +329,12 @@ impl Session {
     /// The transaction so far: the accepted sender and recipients.
     pub fn envelope(&self) -> Option<&Envelope> {
         self.transaction.as_ref().map(|t| &t.envelope)
+    }
+
+    /// Forgets the transaction.
+    pub(super) fn reset(&mut self) {
+        self.transaction = None;
+        self.forwarded = Origin::default();
     }
 
     pub(super) fn say(&mut self, reply: &Reply, out: &mut Vec<u8>) {

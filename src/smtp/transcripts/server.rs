@@ -1,4 +1,4 @@
-//! The server session under test, with a driver that decides by names. Words: lmtp starttls auth normalize recipients=N bytes=N.
+//! The server session under test, with a driver that decides by names. Words: lmtp starttls auth trusted normalize recipients=N bytes=N.
 
 use super::{Side, escape, marked};
 use crate::mail::{Address, Envelope, Recipient, Tls};
@@ -30,7 +30,10 @@ impl Server {
             auth: if has("auth") { Auth::InsideTls } else { Auth::Absent },
             bare_lf: if has("normalize") { BareLf::Normalize } else { BareLf::Refuse },
         };
-        let session = Session::new(Arc::new(settings));
+        let mut session = Session::new(Arc::new(settings));
+        if has("trusted") {
+            session.trust_peer();
+        }
         let mut out = Vec::new();
         session.greeting(&mut out);
         Server { session, out, log: vec![], draft: vec![], wants_tls: false }
@@ -93,7 +96,8 @@ impl Server {
 
     fn end(&mut self, envelope: &Envelope, protocol: &str) {
         let content = escape(&self.draft);
-        self.note(&format!("{protocol} from {}: {content}", self.session.client_name()));
+        let ip = self.session.client_ip().map(|ip| format!(" [{ip}]")).unwrap_or_default();
+        self.note(&format!("{protocol} from {}{ip}: {content}", self.session.client_name()));
         self.note(&describe(envelope));
         let outcome = |r: &Recipient| {
             if is_named(Some(&r.address), "late") { reply::REFUSED_BY_POLICY.clone() } else { reply::ACCEPTED.clone() }
