@@ -95,6 +95,7 @@ fn accept_draft(now: Timestamp, recipient: &str) -> AcceptDraft {
             ret: None,
             envid: None,
             smtputf8: false,
+            require_tls: None,
         },
         client: Client {
             ip: std::net::IpAddr::from([127, 0, 0, 1]),

@@ -136,6 +136,7 @@ fn unit(slot: u32, index: u32, recipient: &str, at: Timestamp) -> Unit {
         ret: None,
         envid: None,
         smtputf8: false,
+        require_tls: None,
     };
     let entry = Entry {
         slot,

@@ -179,6 +179,7 @@ mod tests {
             ret: None,
             envid: None,
             smtputf8: false,
+            require_tls: None,
         };
         assert_eq!(visibility(head, &envelope), [Visibility::Named, Visibility::Named, Visibility::Hidden]);
     }

@@ -33,6 +33,7 @@ pub fn envelope(recipients: u64) -> Envelope {
         ret: None,
         envid: None,
         smtputf8: false,
+        require_tls: None,
     }
 }
 

@@ -65,6 +65,14 @@ impl Recipient {
     }
 }
 
+/// REQUIRETLS of MAIL FROM (RFC 8689).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum RequireTls {
+    /// Every hop from here on speaks TLS with a verified certificate and promises the same, or the message fails.
+    #[n(0)]
+    EveryHop,
+}
+
 /// MAIL and all RCPTs of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Envelope {
@@ -86,6 +94,9 @@ pub struct Envelope {
     /// SMTPUTF8 was asked for (RFC 6531).
     #[n(5)]
     pub smtputf8: bool,
+    /// REQUIRETLS was asked for. Left out of the record when it was not, so that older records and these are alike.
+    #[n(6)]
+    pub require_tls: Option<RequireTls>,
 }
 
 /// What TLS the client spoke.
@@ -155,6 +166,7 @@ mod tests {
             ret: Some("HDRS".into()),
             envid: None,
             smtputf8: false,
+            require_tls: None,
         };
         let client = Client {
             ip: IpAddr::from([127, 0, 0, 1]),
@@ -168,5 +180,25 @@ mod tests {
         let octets = minicbor::to_vec((&envelope, &client)).expect("encode");
         let back: (Envelope, Client) = minicbor::decode(&octets).expect("decode");
         assert_eq!(back, (envelope, client));
+    }
+
+    #[test]
+    fn records_from_before_requiretls_are_as_they_were() {
+        let mut envelope = Envelope {
+            sender: None,
+            recipients: Vec::new(),
+            body: BodyType::SevenBit,
+            ret: None,
+            envid: None,
+            smtputf8: true,
+            require_tls: None,
+        };
+        // An array of six: no sender, no recipients, variant 0 with no fields, null, null, true.
+        let before = [0x86, 0xf6, 0x80, 0x82, 0x00, 0x80, 0xf6, 0xf6, 0xf5];
+        assert_eq!(minicbor::to_vec(&envelope).expect("encode"), before);
+        assert_eq!(minicbor::decode::<Envelope>(&before).expect("decode"), envelope);
+        envelope.require_tls = Some(RequireTls::EveryHop);
+        let octets = minicbor::to_vec(&envelope).expect("encode");
+        assert_eq!(minicbor::decode::<Envelope>(&octets).expect("decode"), envelope);
     }
 }

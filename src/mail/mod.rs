@@ -21,5 +21,5 @@ pub mod summary;
 mod tests;
 
 pub use address::Address;
-pub use envelope::{BodyType, Client, Direction, Envelope, Recipient, Tls};
+pub use envelope::{BodyType, Client, Direction, Envelope, Recipient, RequireTls, Tls};
 pub use id::MailId;

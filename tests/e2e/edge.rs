@@ -119,3 +119,74 @@ fn a_proxy_is_believed_when_it_is_listed() {
     let arrived = sink.wait_for(1, Duration::from_secs(30));
     assert!(arrived[0].text().starts_with("Received: from far.example ([192.0.2.7])"), "{}", arrived[0].text());
 }
+
+#[test]
+fn parameters_for_notifications_go_on_to_the_next_hop() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let mut client = hello(gateway.ports.outbound);
+    for command in [
+        "MAIL FROM:<alice@example.org> RET=hdrs ENVID=QQ+2B314159 BODY=8BITMIME",
+        "RCPT TO:<bob@partner.example> NOTIFY=success,FAILURE ORCPT=rfc822;Bob+2Bx@partner.example",
+        "RCPT TO:<carol@partner.example> NOTIFY=NEVER",
+        "BDAT 4 LAST\r\n\r\n",
+    ] {
+        assert!(client.command(command).starts_with("250 "), "{command}");
+    }
+    let arrived = sink.wait_for(1, Duration::from_secs(30));
+    let commands = &arrived[0].commands;
+    assert!(commands[0].ends_with(" BODY=8BITMIME RET=HDRS ENVID=QQ+2B314159"), "{commands:?}");
+    let expected = [
+        "RCPT TO:<bob@partner.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2Bx@partner.example",
+        "RCPT TO:<carol@partner.example> NOTIFY=NEVER",
+    ];
+    assert_eq!(commands[1..], expected);
+}
+
+/// Arguments: port, authority. A message that requires TLS.
+const REQUIRE: &str = r#"
+import smtplib, ssl, sys
+client = smtplib.SMTP("127.0.0.1", int(sys.argv[1]), local_hostname="client.example.org", timeout=60)
+client.ehlo()
+print(client.has_extn("requiretls"), client.docmd("MAIL", "FROM:<alice@example.org> REQUIRETLS")[0])
+client.starttls(context=ssl.create_default_context(cafile=sys.argv[2]))
+client.ehlo()
+print(client.has_extn("requiretls"))
+client.sendmail("alice@example.org", ["bob@partner.example"], b"Subject: x\r\n\r\nbody\r\n", ["REQUIRETLS"])
+client.quit()
+"#;
+
+fn send_requiring_tls(gateway: &Gateway) {
+    let (port, ca) = (gateway.ports.outbound.to_string(), gateway.ca());
+    assert_eq!(peers::python(REQUIRE, &[&port, ca.to_str().expect("UTF-8")]), "False 555\nTrue\n");
+}
+
+/// Two gateways in a row: the second offers REQUIRETLS and has a next hop that does not.
+#[test]
+fn a_message_that_requires_tls_goes_only_where_it_is_kept() {
+    let sink = Sink::start();
+    let second = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let first = |tls: &str| {
+        let mut first = Gateway::prepare(&Options { next_hop: second.ports.outbound, ..Options::default() });
+        let route = format!("tls = \"{tls}\"\nca_file = \"{}\"", second.ca().display());
+        first.edit_config(|text| {
+            // The gateway's certificate names localhost.
+            text.replace("tls = \"opportunistic\"", &route)
+                .replace("next_hop = \"127.0.0.1:", "next_hop = \"localhost:")
+        });
+        first.serve();
+        first
+    };
+    let verified = first("verified");
+    send_requiring_tls(&verified);
+    let bounce = sink.wait_for(1, Duration::from_secs(30)).remove(0);
+    let text = bounce.text();
+    assert!(bounce.sender.is_empty() && text.contains("Reporting-MTA"), "{text}");
+    assert!(text.contains("Status: 5.7.30") && text.contains("requires TLS"), "{text}");
+    assert!(text.contains("from client.example.org"), "the second hop gave up, with the first one's trace: {text}");
+    let unverified = first("required");
+    send_requiring_tls(&unverified);
+    let bounce = sink.wait_for(2, Duration::from_secs(30)).remove(1);
+    let text = bounce.text();
+    assert!(text.contains("Status: 5.7.30") && !text.contains("from client.example.org"), "the first: {text}");
+}

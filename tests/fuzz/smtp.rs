@@ -354,6 +354,7 @@ fn to_two() -> Envelope {
         ret: None,
         envid: None,
         smtputf8: false,
+        require_tls: None,
     }
 }
 

@@ -28,7 +28,20 @@ pub async fn tell_sender(post: &Arc<Post>, entry: &Entry, failed: &[&RecipientRe
         failed: &failed,
         original: &original,
     });
-    accept(post, id, sender, &octets).await
+    accept(post, id, envelope(entry, sender), &octets).await
+}
+
+/// What protected the message protects the news about it (RFC 8689 section 5).
+fn envelope(entry: &Entry, to: &Address) -> Envelope {
+    Envelope {
+        sender: None,
+        recipients: vec![Recipient::new(to.clone())],
+        body: BodyType::SevenBit,
+        ret: None,
+        envid: None,
+        smtputf8: to.is_internationalized(),
+        require_tls: entry.accept.envelope.require_tls,
+    }
 }
 
 fn of(entry: &Entry, result: &RecipientResult) -> Option<FailedRecipient> {
@@ -49,7 +62,7 @@ fn wants_failure(notify: &str) -> bool {
     notify.split(',').any(|word| word.eq_ignore_ascii_case("FAILURE"))
 }
 
-async fn accept(post: &Arc<Post>, id: MailId, to: &Address, octets: &[u8]) -> Result<(), journal::Error> {
+async fn accept(post: &Arc<Post>, id: MailId, envelope: Envelope, octets: &[u8]) -> Result<(), journal::Error> {
     let mut draft = post.journal().draft(id)?;
     draft.append(octets)?;
     let why = Why { action: "deliver".into(), value: "plain".into(), because: "delivery status notification".into() };
@@ -58,14 +71,7 @@ async fn accept(post: &Arc<Post>, id: MailId, to: &Address, octets: &[u8]) -> Re
     let (done, durable) = oneshot::channel();
     let accept = AcceptDraft {
         accepted_at: post.now(),
-        envelope: Envelope {
-            sender: None,
-            recipients: vec![Recipient::new(to.clone())],
-            body: BodyType::SevenBit,
-            ret: None,
-            envid: None,
-            smtputf8: to.is_internationalized(),
-        },
+        envelope,
         client: ourselves(post),
         ruling: minicbor::to_vec(&ruling).map_err(|e| journal::Error::Unavailable(e.to_string()))?,
         class: "default".to_owned(),

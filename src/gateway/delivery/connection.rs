@@ -9,7 +9,7 @@ use crate::gateway::wire::Stream;
 use crate::journal::Entry;
 use crate::mail::Envelope;
 use crate::smtp::Dialect;
-use crate::smtp::client::{Client, Event, Extension, Next, Outcome, Report, Stage, Survey, Verdict};
+use crate::smtp::client::{Client, Event, Extension, Next, Outcome, Report, Stage, Survey, Trust, Verdict};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -343,7 +343,8 @@ impl Connection {
         let settings = settings.map_err(|e| Refused::Other(e.to_string()))?;
         let handshake = |e: io::Error| Refused::Handshake(format!("TLS handshake: {e}"));
         self.stream = self.stream.connect_tls(settings, &hop.host).await.map_err(handshake)?;
-        self.client.tls_started(&mut out);
+        let trust = if route.tls == RouteTls::Verified { Trust::Verified } else { Trust::Unverified };
+        self.client.tls_started(trust, &mut out);
         self.until_ready(&mut out, timeouts).await?;
         Ok(self)
     }

@@ -17,6 +17,8 @@ pub enum Extension {
     SmtpUtf8,
     /// RFC 3461.
     Dsn,
+    /// RFC 8689.
+    RequireTls,
 }
 
 /// What the next hop offered; empty after HELO.
@@ -62,6 +64,7 @@ fn named(keyword: &str) -> Option<Extension> {
         "8BITMIME" => Some(Extension::EightBitMime),
         "SMTPUTF8" => Some(Extension::SmtpUtf8),
         "DSN" => Some(Extension::Dsn),
+        "REQUIRETLS" => Some(Extension::RequireTls),
         _ => None,
     }
 }

@@ -21,5 +21,5 @@ pub use answer::Answer;
 pub use capabilities::{Capabilities, Extension};
 pub use content::Survey;
 pub use outcome::{Origin, Outcome, Verdict};
-pub use session::{Client, Event, Failure, Next, Report, Stage};
+pub use session::{Client, Event, Failure, Next, Report, Stage, Trust};
 pub use stuffing::Unsendable;

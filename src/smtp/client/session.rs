@@ -5,7 +5,7 @@ use super::answer::{Answer, Answers, Class, Nonsense};
 use super::capabilities::{Capabilities, Extension};
 use super::content::Survey;
 use super::outcome::{Outcome, Verdict};
-use super::transaction::{Command, Left, Transaction, Turn};
+use super::transaction::{Command, Hop, Left, Transaction, Turn};
 use crate::mail::Envelope;
 use crate::smtp::Dialect;
 use crate::smtp::limits;
@@ -106,6 +106,18 @@ impl Stage {
     }
 }
 
+/// What is known of who the next hop is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Nothing: there is no TLS.
+    #[default]
+    Clear,
+    /// Nothing: its certificate was not checked.
+    Unverified,
+    /// It has a certificate for its name, from an authority that the driver trusts.
+    Verified,
+}
+
 #[derive(Debug)]
 enum State {
     Greeting,
@@ -127,6 +139,7 @@ pub struct Client {
     state: State,
     answers: Answers,
     capabilities: Capabilities,
+    trust: Trust,
     left: Left,
 }
 
@@ -139,6 +152,7 @@ impl Client {
             state: State::Greeting,
             answers: Answers::default(),
             capabilities: Capabilities::default(),
+            trust: Trust::Clear,
             left: Left::Nothing,
         }
     }
@@ -302,8 +316,9 @@ impl Client {
     }
 
     /// TLS is up: what was heard before is forgotten and asked again (RFC 3207 section 4.2).
-    pub fn tls_started(&mut self, out: &mut Vec<u8>) {
+    pub fn tls_started(&mut self, trust: Trust, out: &mut Vec<u8>) {
         if matches!(self.state, State::Handshake) {
+            self.trust = trust;
             self.answers = Answers::default();
             self.left = Left::Nothing;
             self.hello(out);
@@ -317,7 +332,8 @@ impl Client {
             let outcome = Outcome::here(Verdict::Deferred, "4.4.2", "session not ready");
             return Some(Event::Done(Report { outcomes: vec![outcome; envelope.recipients.len()], next: Next::Close }));
         }
-        let mut transaction = Transaction::new(envelope, content, self.capabilities.clone(), self.dialect, self.left);
+        let hop = Hop { capabilities: self.capabilities.clone(), dialect: self.dialect, trust: self.trust };
+        let mut transaction = Transaction::new(envelope, content, hop, self.left);
         if let Some(obstacle) = transaction.obstacle() {
             transaction.settle(&obstacle);
             self.state = State::Transaction(Box::new(transaction));

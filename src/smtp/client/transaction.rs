@@ -5,6 +5,7 @@ use super::answer::{Answer, Class};
 use super::capabilities::{Capabilities, Extension};
 use super::content::{Octets, Survey};
 use super::outcome::{Outcome, Verdict};
+use super::session::Trust;
 use super::stuffing::{Stuffer, Unsendable};
 use crate::mail::{BodyType, Envelope, Recipient};
 use crate::smtp::Dialect;
@@ -51,13 +52,20 @@ pub enum Left {
     OpenTransaction,
 }
 
+/// What is known of the next hop.
+#[derive(Debug)]
+pub struct Hop {
+    pub capabilities: Capabilities,
+    pub dialect: Dialect,
+    pub trust: Trust,
+}
+
 /// One transaction under way.
 #[derive(Debug)]
 pub struct Transaction {
     envelope: Envelope,
     content: Survey,
-    capabilities: Capabilities,
-    dialect: Dialect,
+    hop: Hop,
     outcomes: Vec<Option<Outcome>>,
     accepted: Vec<usize>,
     next: Option<Command>,
@@ -68,22 +76,26 @@ pub struct Transaction {
 
 impl Transaction {
     /// Before its first command. `left` is what the transaction before it left open.
-    pub fn new(envelope: Envelope, content: Survey, capabilities: Capabilities, dialect: Dialect, left: Left) -> Self {
+    pub fn new(envelope: Envelope, content: Survey, hop: Hop, left: Left) -> Self {
         let outcomes = vec![None; envelope.recipients.len()];
         let next = Some(if left == Left::OpenTransaction { Command::Rset } else { Command::Mail });
         let (accepted, awaited) = (Vec::new(), VecDeque::new());
-        Transaction { envelope, content, capabilities, dialect, outcomes, accepted, next, awaited, left, stuffer: None }
+        Transaction { envelope, content, hop, outcomes, accepted, next, awaited, left, stuffer: None }
     }
 
     /// Why this next hop cannot take the message at all, without converting it or losing what it needs.
     pub fn obstacle(&self) -> Option<Outcome> {
         let failed = |status: &str, text: String| Some(Outcome::here(Verdict::Failed, status, text));
-        let lacks = |extension| !self.capabilities.has(extension);
+        let lacks = |extension| !self.hop.capabilities.has(extension);
         if self.envelope.recipients.is_empty() {
             return failed("5.5.1", "no recipients".to_owned());
         }
         if let Err(unsendable) = self.content.line_ends {
             return Some(cannot_send(unsendable));
+        }
+        if self.must_keep_tls() && (lacks(Extension::RequireTls) || self.hop.trust != Trust::Verified) {
+            let text = "message requires TLS, which next hop does not promise to keep behind a verified certificate";
+            return failed("5.7.30", text.to_owned());
         }
         if self.needs_smtputf8() && lacks(Extension::SmtpUtf8) {
             return failed("5.6.7", "next hop does not offer SMTPUTF8, which this message needs".to_owned());
@@ -91,12 +103,17 @@ impl Transaction {
         if self.content.whole == Octets::EightBit && lacks(Extension::EightBitMime) {
             return failed("5.6.3", "next hop does not offer 8BITMIME, which this message needs".to_owned());
         }
-        match self.capabilities.size_max() {
+        match self.hop.capabilities.size_max() {
             Some(max) if self.content.bytes > max => {
                 failed("5.3.4", format!("message has {} octets, next hop takes at most {max}", self.content.bytes))
             }
             _ => None,
         }
+    }
+
+    /// A notification to the null sender goes on without, so that it is not lost (RFC 8689 section 5).
+    fn must_keep_tls(&self) -> bool {
+        self.envelope.require_tls.is_some() && self.envelope.sender.is_some()
     }
 
     /// A sender may ask for SMTPUTF8 and then not use it; such a message may go anywhere (RFC 6531 section 3.4).
@@ -120,7 +137,7 @@ impl Transaction {
     }
 
     fn may_send(&self) -> bool {
-        let ahead = self.capabilities.has(Extension::Pipelining) && self.awaited.len() < limits::COMMANDS_AHEAD_MAX;
+        let ahead = self.hop.capabilities.has(Extension::Pipelining) && self.awaited.len() < limits::COMMANDS_AHEAD_MAX;
         self.awaited.is_empty() || ahead
     }
 
@@ -146,7 +163,7 @@ impl Transaction {
     }
 
     fn write_mail(&self, out: &mut Vec<u8>) {
-        let has = |extension| self.capabilities.has(extension);
+        let has = |extension| self.hop.capabilities.has(extension);
         let sender = self.envelope.sender.as_ref().map(ToString::to_string).unwrap_or_default();
         out.extend_from_slice(format!("MAIL FROM:<{sender}>").as_bytes());
         if has(Extension::Size) {
@@ -159,6 +176,9 @@ impl Transaction {
         if has(Extension::SmtpUtf8) && self.envelope.smtputf8 {
             out.extend_from_slice(b" SMTPUTF8");
         }
+        if has(Extension::RequireTls) && self.hop.trust != Trust::Clear && self.envelope.require_tls.is_some() {
+            out.extend_from_slice(b" REQUIRETLS");
+        }
         if has(Extension::Dsn) {
             self.write_parameter("RET", self.envelope.ret.as_deref(), out);
             self.write_parameter("ENVID", self.envelope.envid.as_deref(), out);
@@ -167,7 +187,7 @@ impl Transaction {
 
     fn write_rcpt(&self, recipient: &Recipient, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("RCPT TO:<{}>", recipient.address).as_bytes());
-        if self.capabilities.has(Extension::Dsn) {
+        if self.hop.capabilities.has(Extension::Dsn) {
             self.write_parameter("NOTIFY", recipient.notify.as_deref(), out);
             self.write_parameter("ORCPT", recipient.orcpt.as_deref(), out);
         }
@@ -175,7 +195,7 @@ impl Transaction {
 
     /// Left out when there is none, or when it could not stand in a command here; a report then lacks it, no more.
     fn write_parameter(&self, key: &str, value: Option<&str>, out: &mut Vec<u8>) {
-        let utf8 = self.envelope.smtputf8 && self.capabilities.has(Extension::SmtpUtf8);
+        let utf8 = self.envelope.smtputf8 && self.hop.capabilities.has(Extension::SmtpUtf8);
         let fits = |c: char| c.is_ascii_graphic() || (utf8 && !c.is_ascii() && !c.is_control());
         if let Some(value) = value.filter(|value| value.chars().all(fits)) {
             out.extend_from_slice(format!(" {key}={value}").as_bytes());
@@ -250,7 +270,7 @@ impl Transaction {
         // RFC 2920 section 3.1: a server may take DATA without recipients; then only a lone dot ends it.
         self.write(Command::LoneDot, out);
         self.left = Left::Nothing;
-        match self.dialect {
+        match self.hop.dialect {
             Dialect::Smtp => {
                 self.awaited.push_back(Command::LoneDot);
                 Turn::Wait
@@ -280,7 +300,7 @@ impl Transaction {
         let Some(stuffer) = self.stuffer.take() else { return Ok(()) };
         stuffer.finish(out)?;
         self.left = Left::Nothing;
-        match self.dialect {
+        match self.hop.dialect {
             Dialect::Smtp => self.awaited.push_back(Command::Dot),
             Dialect::Lmtp => self.awaited.extend(self.accepted.iter().map(|&index| Command::DotFor(index))),
         }

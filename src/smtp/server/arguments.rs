@@ -4,7 +4,7 @@ use super::path;
 use super::path::Path;
 use super::reply;
 use super::reply::Reply;
-use crate::mail::{Address, BodyType, Envelope, Recipient};
+use crate::mail::{Address, BodyType, Envelope, Recipient, RequireTls};
 use crate::smtp::limits;
 use crate::smtp::xtext;
 
@@ -24,6 +24,8 @@ pub struct Offer {
     pub extensions: Extensions,
     /// AUTH (RFC 4954), which the session offers inside TLS.
     pub auth: Extensions,
+    /// REQUIRETLS (RFC 8689), which the session offers inside TLS.
+    pub require_tls: Extensions,
 }
 
 /// What MAIL said.
@@ -42,7 +44,7 @@ type Fault = &'static Reply;
 /// ```text
 /// "FROM:" reverse-path *( SP parameter )
 /// parameter = "SIZE=" 1*20DIGIT / "BODY=" ( "7BIT" / "8BITMIME" ) / "RET=" ( "FULL" / "HDRS" ) / "ENVID=" xtext / "SMTPUTF8"
-///             / "AUTH=" xtext
+///             / "AUTH=" xtext / "REQUIRETLS"
 /// ```
 pub fn mail(argument: &str, offer: Offer) -> Result<Mail, Fault> {
     let behind = strip_word(argument, "FROM:").ok_or(&reply::BAD_ARGUMENTS)?;
@@ -52,29 +54,35 @@ pub fn mail(argument: &str, offer: Offer) -> Result<Mail, Fault> {
         Path::Mailbox(address) => Some(address),
         Path::Postmaster => return Err(&reply::BAD_SENDER),
     };
-    let envelope =
-        Envelope { sender, recipients: Vec::new(), body: BodyType::SevenBit, ret: None, envid: None, smtputf8: false };
+    let envelope = Envelope {
+        sender,
+        recipients: Vec::new(),
+        body: BodyType::SevenBit,
+        ret: None,
+        envid: None,
+        smtputf8: false,
+        require_tls: None,
+    };
     let mut mail = Mail { envelope, declared_bytes: None };
     for (keyword, value) in parameters(rest, offer.extensions)? {
-        if keyword == "AUTH" && offer.auth == Extensions::Offered {
-            check_auth(value)?;
-            continue;
-        }
-        mail_parameter(&mut mail, &keyword, value)?;
+        mail_parameter(&mut mail, offer, &keyword, value)?;
     }
     check_utf8(mail.envelope.sender.as_ref(), mail.envelope.smtputf8)?;
     Ok(mail)
 }
 
-fn mail_parameter(mail: &mut Mail, keyword: &str, value: Option<&str>) -> Result<(), Fault> {
+fn mail_parameter(mail: &mut Mail, offer: Offer, keyword: &str, value: Option<&str>) -> Result<(), Fault> {
     let envelope = &mut mail.envelope;
     match keyword {
         "SIZE" => mail.declared_bytes = Some(size(value)?),
         "BODY" => envelope.body = body(value)?,
         "RET" => envelope.ret = Some(one_of(value, &["FULL", "HDRS"])?),
         "ENVID" => envelope.envid = Some(envid(value)?),
-        "SMTPUTF8" if value.is_none() => envelope.smtputf8 = true,
-        "SMTPUTF8" => return Err(&reply::BAD_PARAMETER),
+        "SMTPUTF8" => envelope.smtputf8 = flag(value)?,
+        "AUTH" if offer.auth == Extensions::Offered => check_auth(value)?,
+        "REQUIRETLS" if offer.require_tls == Extensions::Offered => {
+            envelope.require_tls = flag(value)?.then_some(RequireTls::EveryHop);
+        }
         _ => return Err(&reply::UNKNOWN_PARAMETER),
     }
     Ok(())
@@ -144,6 +152,11 @@ fn is_keyword(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
+/// A parameter that has no value; given, it is true.
+fn flag(value: Option<&str>) -> Result<bool, Fault> {
+    if value.is_none() { Ok(true) } else { Err(&reply::BAD_PARAMETER) }
+}
+
 fn size(value: Option<&str>) -> Result<u64, Fault> {
     let digits =
         value.filter(|v| v.len() <= 20 && v.bytes().all(|b| b.is_ascii_digit())).ok_or(&reply::BAD_PARAMETER)?;
@@ -204,8 +217,9 @@ fn is_utf8_xtext(text: &str, smtputf8: bool) -> bool {
 mod tests {
     use super::*;
 
-    const ALL: Offer = Offer { extensions: Extensions::Offered, auth: Extensions::None };
-    const NONE: Offer = Offer { extensions: Extensions::None, auth: Extensions::None };
+    /// In the clear.
+    const ALL: Offer = Offer { extensions: Extensions::Offered, auth: Extensions::None, require_tls: Extensions::None };
+    const NONE: Offer = Offer { extensions: Extensions::None, ..ALL };
 
     fn mail_fault(argument: &str) -> Fault {
         mail(argument, ALL).expect_err(argument)
@@ -273,6 +287,16 @@ mod tests {
         }
         let long = |length: usize| read(&format!("{}@b", "+61".repeat((length - 2) / 3)));
         assert_eq!(long(limits::AUTH_PARAMETER_BYTES_MAX + 3), Err(&reply::BAD_PARAMETER));
+    }
+
+    #[test]
+    fn requiretls_is_read_where_it_is_offered() {
+        let inside = Offer { require_tls: Extensions::Offered, ..ALL };
+        let demand = |argument: &str, offer| mail(argument, offer).map(|mail| mail.envelope.require_tls);
+        assert_eq!(demand("FROM:<a@b> requiretls", inside), Ok(Some(RequireTls::EveryHop)));
+        assert_eq!(demand("FROM:<a@b>", inside), Ok(None));
+        assert_eq!(demand("FROM:<a@b> REQUIRETLS=1", inside), Err(&reply::BAD_PARAMETER));
+        assert_eq!(demand("FROM:<a@b> REQUIRETLS", ALL), Err(&reply::UNKNOWN_PARAMETER));
     }
 
     #[test]

@@ -89,6 +89,9 @@ impl Session {
             lines.push("AUTH PLAIN LOGIN".to_owned());
         }
         lines.extend(["8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"].map(str::to_owned));
+        if self.tls.is_some() {
+            lines.push("REQUIRETLS".to_owned());
+        }
         if self.peer == Peer::Trusted {
             lines.push(format!("XFORWARD {}", forwarding::XFORWARD.attributes));
             lines.push(format!("XCLIENT {}", forwarding::XCLIENT.attributes));
@@ -104,8 +107,13 @@ impl Session {
         if self.transaction.is_some() {
             return Err(&reply::NESTED_MAIL);
         }
-        let auth = if self.offers_auth() { Extensions::Offered } else { Extensions::None };
-        let mail = arguments::mail(argument, Offer { extensions: hello.extensions, auth })?;
+        let offered = |is: bool| if is { hello.extensions } else { Extensions::None };
+        let offer = Offer {
+            extensions: hello.extensions,
+            auth: offered(self.offers_auth()),
+            require_tls: offered(self.tls.is_some()),
+        };
+        let mail = arguments::mail(argument, offer)?;
         if mail.declared_bytes.is_some_and(|bytes| bytes > self.settings.message_bytes_max) {
             return self.answer(&reply::TOO_LARGE, out);
         }

@@ -1,11 +1,11 @@
-//! The client under test, with a driver that delivers a message and says goodbye. Words: lmtp tls dsn utf8 8bit (declared),
-//! from=ADDRESS to=ADDRESS,... content=OCTETS (escaped) times=N.
+//! The client under test, with a driver that delivers a message and says goodbye. Words: lmtp tls dsn utf8 requiretls 8bit
+//! (declared), verified (the certificate), from=ADDRESS to=ADDRESS,... content=OCTETS (escaped) times=N.
 
 use super::{Side, marked, unescape};
-use crate::mail::{Address, BodyType, Envelope, Recipient};
+use crate::mail::{Address, BodyType, Envelope, Recipient, RequireTls};
 use crate::smtp::Dialect;
 use crate::smtp::client;
-use crate::smtp::client::{Event, Next, Report, Survey};
+use crate::smtp::client::{Event, Next, Report, Survey, Trust};
 
 pub struct Client {
     client: client::Client,
@@ -13,6 +13,7 @@ pub struct Client {
     content: Vec<u8>,
     times: usize,
     wants_tls: bool,
+    trust: Trust,
     handshakes: bool,
     out: Vec<u8>,
     log: Vec<String>,
@@ -28,6 +29,7 @@ impl Client {
             content: unescape(value("content=").unwrap_or("S:\\r\\n\\r\\n.\\r\\n")),
             times: value("times=").map_or(1, |n| n.parse().expect("a number")),
             wants_tls: has("tls"),
+            trust: if has("verified") { Trust::Verified } else { Trust::Unverified },
             handshakes: false,
             out: vec![],
             log: vec![],
@@ -104,6 +106,7 @@ fn envelope(from: &str, to: &str, has: &dyn Fn(&str) -> bool) -> Envelope {
         ret: given("HDRS"),
         envid: given("Q+20Q"),
         smtputf8: has("utf8"),
+        require_tls: has("requiretls").then_some(RequireTls::EveryHop),
     }
 }
 
@@ -116,7 +119,7 @@ impl Side for Client {
 
     fn settle(&mut self, lost: Option<&str>) {
         if std::mem::take(&mut self.handshakes) {
-            self.client.tls_started(&mut self.out);
+            self.client.tls_started(self.trust, &mut self.out);
         }
         if let Some(why) = lost {
             let event = self.client.lose(why);

@@ -117,6 +117,9 @@ fn describe(envelope: &Envelope) -> String {
     for (key, value) in [("RET", &envelope.ret), ("ENVID", &envelope.envid)] {
         text.extend(value.iter().map(|value| format!(" {key}={value}")));
     }
+    if envelope.require_tls.is_some() {
+        text.push_str(" REQUIRETLS");
+    }
     for recipient in &envelope.recipients {
         text.push_str(&format!(" <{}>", recipient.address));
         for (key, value) in [("NOTIFY", &recipient.notify), ("ORCPT", &recipient.orcpt)] {

@@ -13,6 +13,8 @@ pub struct Delivered {
     pub sender: String,
     /// Forward-paths without brackets.
     pub recipients: Vec<String>,
+    /// MAIL and the RCPTs as they were said.
+    pub commands: Vec<String>,
     /// The message, transparency undone.
     pub octets: Vec<u8>,
 }
@@ -119,7 +121,7 @@ fn converse(stream: &TcpStream, delivered: &Mutex<Vec<Delivered>>, manners: &Man
     let mut reader = BufReader::with_capacity(1 << 16, stream);
     let mut out = stream;
     out.write_all(b"220 sink.example ESMTP\r\n")?;
-    let (mut sender, mut recipients) = (String::new(), Vec::new());
+    let (mut sender, mut recipients, mut commands) = (String::new(), Vec::new(), Vec::new());
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
@@ -130,11 +132,12 @@ fn converse(stream: &TcpStream, delivered: &Mutex<Vec<Delivered>>, manners: &Man
         let reply = match verb.as_str() {
             "EHLO" => "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-SIZE 0\r\n250 ENHANCEDSTATUSCODES".to_owned(),
             "MAIL" => {
-                (sender, recipients) = (path(&line), Vec::new());
+                (sender, recipients, commands) = (path(&line), Vec::new(), vec![line.trim_end().to_owned()]);
                 "250 2.1.0 OK".to_owned()
             }
             "RCPT" => {
                 let recipient = path(&line);
+                commands.push(line.trim_end().to_owned());
                 let reply = manners(&recipient);
                 if reply.starts_with('2') {
                     recipients.push(recipient);
@@ -145,7 +148,8 @@ fn converse(stream: &TcpStream, delivered: &Mutex<Vec<Delivered>>, manners: &Man
             "DATA" => {
                 out.write_all(b"354 go\r\n")?;
                 let octets = message(&mut reader)?;
-                let whole = Delivered { sender: sender.clone(), recipients: std::mem::take(&mut recipients), octets };
+                let (recipients, commands) = (std::mem::take(&mut recipients), commands.clone());
+                let whole = Delivered { sender: sender.clone(), recipients, commands, octets };
                 delivered.lock().expect("lock").push(whole);
                 "250 2.0.0 kept".to_owned()
             }

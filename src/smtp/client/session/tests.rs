@@ -14,6 +14,7 @@ fn envelope(recipients: usize) -> Envelope {
         ret: None,
         envid: None,
         smtputf8: false,
+        require_tls: None,
     }
 }
 
