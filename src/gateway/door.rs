@@ -8,13 +8,17 @@ use super::reading::Reading;
 use super::session;
 use super::tls;
 use super::wire::Stream;
+use crate::mail::Direction;
 use crate::smtp::Dialect;
-use crate::smtp::server::{Auth, Settings, StartTls};
+use crate::smtp::server::{Auth, BareLf, Settings, StartTls, Unfit};
 use rustls::ServerConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+/// How many times larger than a message its journal copy may be: a report around it, and base64.
+const JOURNAL_FACTOR: u64 = 4;
 
 /// What every session of a running gateway is given.
 #[derive(Clone, Debug)]
@@ -56,14 +60,16 @@ pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
     let mut doors = Vec::new();
     for (index, listener) in config.listener.iter().enumerate() {
         let socket = listen::bind(listener).map_err(|e| Error::of(format!("listener {}", listener.bind), e))?;
+        let is_journal = listener.direction == Some(Direction::Journal);
         let smtp = Settings {
             hostname: config.hostname.as_str().to_owned(),
             dialect: if listener.protocol == Protocol::Lmtp { Dialect::Lmtp } else { Dialect::Smtp },
-            message_bytes_max: config.limits.message_bytes,
+            message_bytes_max: config.limits.message_bytes.saturating_mul(if is_journal { JOURNAL_FACTOR } else { 1 }),
             recipients_max: config.limits.recipients,
             starttls: if listener.tls == ListenerTls::Starttls { StartTls::Offered } else { StartTls::Absent },
             auth: if listener.takes_logins() { Auth::InsideTls } else { Auth::Absent },
-            bare_lf: listener.bare_lf.unwrap_or_default(),
+            bare_lf: listener.bare_lf.unwrap_or(if is_journal { BareLf::Normalize } else { BareLf::Refuse }),
+            unfit: if is_journal { Unfit::Kept } else { Unfit::Refused },
         };
         doors.push((Door { index, listener: listener.clone(), tls: tls.clone(), smtp: Arc::new(smtp) }, socket));
     }

@@ -67,7 +67,8 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
         Ok(octets) => Arc::new(octets),
         Err(e) => return Answer::All(replies::of_journal(&e)),
     };
-    if gather::received_count(&octets) > RECEIVED_MAX {
+    // A journal copy goes no further, so it is in no loop.
+    if !is_journal(&intake) && gather::received_count(&octets) > RECEIVED_MAX {
         return Answer::All(replies::LOOP.clone());
     }
     let config = post.config();
@@ -80,6 +81,7 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
         Err(answer) => return answer,
     };
     let recipients = intake.envelope.recipients.len();
+    let partial = if is_journal(&intake) { Partial::All } else { partial };
     match commit(post, intake, &ruling, renditions).await {
         Err(reply) => Answer::All(reply),
         Ok(id) => accepted(id, &ruling, recipients, partial),
@@ -104,7 +106,7 @@ async fn rule(
     let policy = post.policy();
     for _ in 0..2 {
         let ruling = policy.judge(&gathered.facts);
-        let refused = refused(&ruling);
+        let refused = if is_journal(intake) { Vec::new() } else { refused(&ruling) };
         if !refused.is_empty() {
             post.audit_refusals(&intake.client, &intake.envelope, &ruling);
             if partial == Partial::All || refused.len() == ruling.recipients.len() {
@@ -120,6 +122,12 @@ async fn rule(
     Err(Answer::All(replies::CANNOT_PROTECT.clone()))
 }
 
+/// Whether the message is a copy for the record. Such are never refused for what they contain: senders stop for ever at the first
+/// 5xx.
+fn is_journal(intake: &Intake) -> bool {
+    intake.client.direction == Direction::Journal
+}
+
 fn refused(ruling: &Ruling) -> Vec<usize> {
     let is_refused = |index: &usize| matches!(ruling.recipients[*index].disposition, Disposition::Refuse { .. });
     (0..ruling.recipients.len()).filter(is_refused).collect()
@@ -133,7 +141,7 @@ async fn renditions(
     ruling: &Ruling,
     octets: &Arc<Vec<u8>>,
 ) -> Result<Vec<RenditionDraft>, render::Fault> {
-    if intake.client.direction == Direction::Journal {
+    if is_journal(intake) {
         return Ok(Vec::new());
     }
     let planned = plan::plan(&ruling.recipients, &gathered.visibility);

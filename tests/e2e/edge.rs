@@ -1,6 +1,6 @@
 //! The SMTP edge as clients meet it: chunks, logins, forwarded client addresses.
 
-use crate::support::{Client, Gateway, Options, Sink, peers};
+use crate::support::{Client, Gateway, Options, Sink, free_port, peers};
 use std::time::Duration;
 
 fn hello(port: u16) -> Client {
@@ -189,4 +189,43 @@ fn a_message_that_requires_tls_goes_only_where_it_is_kept() {
     let bounce = sink.wait_for(2, Duration::from_secs(30)).remove(1);
     let text = bounce.text();
     assert!(text.contains("Status: 5.7.30") && !text.contains("from client.example.org"), "the first: {text}");
+}
+
+#[test]
+fn a_journal_copy_is_never_refused_for_what_it_contains() {
+    let (sink, port) = (Sink::start(), free_port());
+    let policy = "[[rule]]\nname = \"closed\"\nthen = { refuse = \"closed\" }\n".to_owned();
+    let listener = "[[listener]]\nprotocol = \"smtp\"\ndirection = \"journal\"\nrelay_networks = [\"127.0.0.1\"]\n";
+    let more = format!("[limits]\nmessage_bytes = 100000\n{listener}bind = \"127.0.0.1:{port}\"\n");
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), policy: Some(policy), more });
+    let mut client = Client::connect(port);
+    assert!(client.command("EHLO exchange.example.org").contains("SIZE 400000"));
+    let loops = "Received: from a by b\n".repeat(200);
+    let copies = [
+        b"Subject: bare\n\nline\rwith CR\n.\n\xff\0\n".to_vec(),
+        format!("{loops}Subject: loop\n\nbody\n").into_bytes(),
+        [&b"Subject: large\n\n"[..], &vec![b'x'; 350_000]].concat(),
+        Vec::new(),
+    ];
+    for copy in &copies {
+        client.send(b"MAIL FROM:<>\r\nRCPT TO:<archive@elsewhere.example>\r\nDATA\r\n");
+        for expected in ["250", "250", "354"] {
+            assert!(client.reply().starts_with(expected));
+        }
+        client.send(&[&copy[..], b"\r\n.\r\n"].concat());
+        let reply = client.reply();
+        assert!(reply.starts_with("250 2.0.0 Accepted"), "{reply}");
+    }
+    assert!(client.command("MAIL FROM:<> SIZE=400001").starts_with("452 "), "for now");
+    gateway.seal();
+    let rows = gateway.json(&["archive", "list"]);
+    let mut sizes: Vec<_> = rows.iter().map(|row| row["size"].as_u64().expect("a size")).collect();
+    sizes.sort_unstable();
+    let mut expected: Vec<_> = copies
+        .iter()
+        .map(|copy| copy.len() as u64 + 2 + copy.iter().filter(|&&octet| octet == b'\n').count() as u64)
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(sizes, expected, "every LF became CRLF, and nothing else was touched: {rows:?}");
+    assert_eq!(sink.count(), 0, "and nobody got a copy");
 }

@@ -9,7 +9,7 @@ use sealpost::smtp::client::stuffing::Stuffer;
 use sealpost::smtp::client::{Client, Next, Survey, Verdict};
 use sealpost::smtp::server;
 use sealpost::smtp::server::framing::{Framing, Piece};
-use sealpost::smtp::server::{Auth, BareLf, LoginRefusal, Session, Settings, StartTls};
+use sealpost::smtp::server::{Auth, BareLf, LoginRefusal, Session, Settings, StartTls, Unfit};
 use std::sync::Arc;
 
 /// What a stream of content comes to.
@@ -21,8 +21,8 @@ struct Read {
     left: Option<usize>,
 }
 
-/// Lines are what stands before each CRLF; a line "." ends; any other CR or LF makes the message unfit.
-fn reference(stream: &[u8], bare_lf: BareLf) -> Read {
+/// Lines are what stands before each CRLF; a line "." ends; any other CR or LF makes the message unfit, unless such are kept.
+fn reference(stream: &[u8], bare_lf: BareLf, unfit: Unfit) -> Read {
     let (mut content, mut fit, mut rest) = (Vec::new(), true, stream);
     while let Some(length) = rest.windows(2).position(|w| w == b"\r\n") {
         let line = &rest[..length];
@@ -33,7 +33,8 @@ fn reference(stream: &[u8], bare_lf: BareLf) -> Read {
         for &octet in line.strip_prefix(b".").unwrap_or(line) {
             match (octet, bare_lf) {
                 (b'\n', BareLf::Normalize) => content.extend_from_slice(b"\r\n"),
-                (b'\n', BareLf::Refuse) | (b'\r', _) => fit = false,
+                (b'\n', BareLf::Refuse) => fit = false,
+                (b'\r', _) if unfit == Unfit::Refused => fit = false,
                 _ => content.push(octet),
             }
         }
@@ -42,8 +43,8 @@ fn reference(stream: &[u8], bare_lf: BareLf) -> Read {
     Read { content: None, left: None }
 }
 
-fn framed(chunks: &[&[u8]], bare_lf: BareLf) -> Read {
-    let mut framing = Framing::new(u64::MAX, bare_lf);
+fn framed(chunks: &[&[u8]], bare_lf: BareLf, unfit: Unfit) -> Read {
+    let mut framing = Framing::new(u64::MAX, bare_lf).when_unfit(unfit);
     let (mut content, mut fit) = (Vec::new(), true);
     let mut left: usize = chunks.iter().map(|c| c.len()).sum();
     for chunk in chunks {
@@ -78,10 +79,12 @@ fn cuts(input: &[u8]) -> Vec<Vec<&[u8]>> {
 
 fn framing(input: &[u8]) {
     let input = &input[..input.len().min(4096)];
-    for bare_lf in [BareLf::Refuse, BareLf::Normalize] {
-        let expected = reference(input, bare_lf);
+    for (bare_lf, unfit) in
+        [(BareLf::Refuse, Unfit::Refused), (BareLf::Normalize, Unfit::Refused), (BareLf::Normalize, Unfit::Kept)]
+    {
+        let expected = reference(input, bare_lf, unfit);
         for chunks in cuts(input) {
-            assert_eq!(framed(&chunks, bare_lf), expected, "{chunks:?}");
+            assert_eq!(framed(&chunks, bare_lf, unfit), expected, "{chunks:?}");
         }
     }
 }
@@ -121,9 +124,13 @@ fn stuffing(input: &[u8]) {
         assert_eq!(written.is_ok(), sendable);
         if sendable {
             let read = Read { content: Some(expected.clone()), left: Some(0) };
-            assert_eq!(reference(&wire, BareLf::Refuse), read, "what is sent is what is read");
+            assert_eq!(reference(&wire, BareLf::Refuse, Unfit::Refused), read, "what is sent is what is read");
         } else {
-            assert_eq!(reference(&wire, BareLf::Refuse).left, None, "what is not finished does not end");
+            assert_eq!(
+                reference(&wire, BareLf::Refuse, Unfit::Refused).left,
+                None,
+                "what is not finished does not end"
+            );
         }
     }
 }
@@ -367,6 +374,7 @@ fn settings(dialect: Dialect, bare_lf: BareLf) -> Settings {
         starttls: StartTls::Absent,
         auth: Auth::InsideTls,
         bare_lf,
+        unfit: Unfit::Refused,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::mail::Address;
 use crate::smtp::Dialect;
-use crate::smtp::server::{Auth, BareLf, Event, Session, Settings, StartTls, reply};
+use crate::smtp::server::{Auth, BareLf, Event, Session, Settings, StartTls, Unfit, reply};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,6 +81,7 @@ fn converse(mut stream: TcpStream, arrived: &Mutex<Vec<Arrived>>) -> io::Result<
         starttls: StartTls::Absent,
         auth: Auth::Absent,
         bare_lf: BareLf::Refuse,
+        unfit: Unfit::Refused,
     };
     let mut session = Session::new(Arc::new(settings));
     let (mut out, mut octets, mut buffer) = (Vec::new(), Vec::new(), vec![0; 65_536]);

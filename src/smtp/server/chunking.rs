@@ -11,7 +11,6 @@
 use super::arguments::Extensions;
 use super::content::{Content, Told};
 use super::dialogue::Turn;
-use super::framing::Framing;
 use super::reply;
 use super::reply::Reply;
 use super::session::{Event, Phase, Question, Session};
@@ -132,8 +131,7 @@ impl Session {
 
     /// The driver has a draft for the first chunk.
     pub(super) fn accept_chunk(&mut self, chunk: Chunk) {
-        let framing = Framing::chunked(self.settings.message_bytes_max, self.settings.bare_lf);
-        self.take_chunk(chunk, Content::new(framing));
+        self.take_chunk(chunk, Content::chunked(&self.settings));
     }
 
     /// The driver has none; the chunk comes all the same.

@@ -4,11 +4,13 @@ use super::framing::{Fault, Framing, Piece};
 use super::reply;
 use super::reply::Reply;
 use super::session::Event;
+use super::session::Settings;
 
 /// The state between two pieces of input.
 #[derive(Debug)]
 pub struct Content {
     framing: Framing,
+    too_large: &'static Reply,
     refusal: Option<Reply>,
 }
 
@@ -22,9 +24,16 @@ pub enum Told<'i> {
 }
 
 impl Content {
-    /// Before its first octet.
-    pub fn new(framing: Framing) -> Content {
-        Content { framing, refusal: None }
+    /// Before the first octet of what DATA carries.
+    pub fn new(settings: &Settings) -> Content {
+        Content::framed(Framing::new(settings.message_bytes_max, settings.bare_lf), settings)
+    }
+    /// Before the first octet of what BDAT carries.
+    pub fn chunked(settings: &Settings) -> Content {
+        Content::framed(Framing::chunked(settings.message_bytes_max, settings.bare_lf), settings)
+    }
+    fn framed(framing: Framing, settings: &Settings) -> Content {
+        Content { framing: framing.when_unfit(settings.unfit), too_large: settings.too_large(), refusal: None }
     }
 
     /// Reads on: how many octets are done with, and what they end with.
@@ -59,18 +68,14 @@ impl Content {
         if self.refusal.is_some() {
             return None;
         }
-        let why = unfit(fault);
+        let why = match fault {
+            Fault::BareCr => &reply::BARE_CR,
+            Fault::BareLf => &reply::BARE_LF,
+            Fault::LineTooLong => &reply::TEXT_LINE_TOO_LONG,
+            Fault::HeaderTooLong => &reply::HEADER_TOO_LONG,
+            Fault::TooLarge => self.too_large,
+        };
         self.refusal = Some(why.clone());
         Some(Event::Discard(why))
-    }
-}
-
-fn unfit(fault: Fault) -> &'static Reply {
-    match fault {
-        Fault::BareCr => &reply::BARE_CR,
-        Fault::BareLf => &reply::BARE_LF,
-        Fault::LineTooLong => &reply::TEXT_LINE_TOO_LONG,
-        Fault::HeaderTooLong => &reply::HEADER_TOO_LONG,
-        Fault::TooLarge => &reply::TOO_LARGE,
     }
 }

@@ -115,7 +115,7 @@ impl Session {
         };
         let mail = arguments::mail(argument, offer)?;
         if mail.declared_bytes.is_some_and(|bytes| bytes > self.settings.message_bytes_max) {
-            return self.answer(&reply::TOO_LARGE, out);
+            return self.answer(self.settings.too_large(), out);
         }
         self.phase = Phase::Asked(Question::Mail(mail.envelope.clone()));
         Ok(Some(Event::Mail(mail)))

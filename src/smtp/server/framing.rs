@@ -25,6 +25,17 @@ pub enum BareLf {
     Normalize,
 }
 
+/// What becomes of content with a [`Fault`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is refused for good.
+    #[default]
+    Refused,
+    /// It is taken as it is, for an archive that delivers to nobody: what sends copies for the record stops for ever at the
+    /// first 5xx. What is too large is refused for now.
+    Kept,
+}
+
 /// Why content cannot be accepted. The first fault stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -90,6 +101,7 @@ pub struct Framing {
     bytes: u64,
     bytes_max: u64,
     bare_lf: BareLf,
+    unfit: Unfit,
     fault: Option<Fault>,
 }
 
@@ -115,8 +127,15 @@ impl Framing {
             bytes: 0,
             bytes_max,
             bare_lf,
+            unfit: Unfit::Refused,
             fault: None,
         }
+    }
+
+    /// The same, with this done to faults.
+    #[must_use]
+    pub fn when_unfit(self, unfit: Unfit) -> Framing {
+        Framing { unfit, ..self }
     }
 
     /// Reads up to the next piece: how many octets were consumed, and the piece they end with, `None` when all were consumed
@@ -135,7 +154,7 @@ impl Framing {
 
     /// The last chunk has come: why the message is unfit after all. A CR at its end waits for its LF in vain.
     pub fn close(&mut self) -> Option<Fault> {
-        if self.at != At::Cr || self.fault.is_some() {
+        if self.at != At::Cr || self.fault.is_some() || self.unfit == Unfit::Kept {
             return None;
         }
         self.fault = Some(Fault::BareCr);
@@ -148,14 +167,9 @@ impl Framing {
             (At::LineStart, b'.') if self.dots == Dots::Stuffed => self.pass(At::Dot),
             (At::Dot, CR) => self.pass(At::DotCr),
             (At::DotCr, LF) => (1, Some(Piece::End)),
-            (At::DotCr, _) => {
-                self.at = At::Text;
-                (0, self.unfit(Fault::BareCr))
-            }
-            (At::Cr, octet) if octet != LF => {
-                self.at = At::Text;
-                (0, self.unfit(Fault::BareCr))
-            }
+            (At::DotCr, _) => (0, self.bare_cr(b"\r")),
+            // It was handed out when it could still have been half of a line end.
+            (At::Cr, octet) if octet != LF => (0, self.bare_cr(b"")),
             (At::LineStart | At::Dot | At::Text, LF) => self.bare_lf(),
             (At::LineStart | At::Dot | At::Text | At::Cr, _) => {
                 let run = &input[..self.run(input)];
@@ -167,6 +181,18 @@ impl Framing {
     fn pass<'i>(&mut self, at: At) -> (usize, Option<Piece<'i>>) {
         self.at = at;
         (1, None)
+    }
+
+    /// `held` is what of it was not yet handed out.
+    fn bare_cr<'i>(&mut self, held: &'static [u8]) -> Option<Piece<'i>> {
+        self.at = At::Text;
+        match self.unfit {
+            Unfit::Refused => self.unfit(Fault::BareCr),
+            Unfit::Kept => {
+                self.line_bytes += 1;
+                self.content(held).filter(|_| !held.is_empty())
+            }
+        }
     }
 
     fn bare_lf<'i>(&mut self) -> (usize, Option<Piece<'i>>) {
@@ -240,6 +266,9 @@ impl Framing {
     fn excess(&self) -> Option<Fault> {
         if self.bytes > self.bytes_max {
             return Some(Fault::TooLarge);
+        }
+        if self.unfit == Unfit::Kept {
+            return None;
         }
         if self.line_bytes_longest.max(self.line_bytes) > limits::TEXT_LINE_BYTES_MAX {
             return Some(Fault::LineTooLong);
@@ -388,6 +417,45 @@ mod tests {
         check(b"a\n.\nb\n.\r\nc\r\n.\r\n", b"a\r\n.\r\nb\r\n.\r\nc\r\n");
         check(b"a\r\n.\nb\r\n.\r\n", b"a\r\n\r\nb\r\n");
         check_with(BareLf::Normalize, b"a\rb\r\n.\r\n", b"", Some(Fault::BareCr), Some(0));
+    }
+
+    #[test]
+    fn what_is_kept_is_kept_as_it_is() {
+        let check = |stream: &[u8], content: &[u8]| {
+            for cut in 0..=stream.len() {
+                let mut framing = Framing::new(100, BareLf::Normalize).when_unfit(Unfit::Kept);
+                let mut kept = Vec::new();
+                let mut ended = false;
+                for chunk in [&stream[..cut], &stream[cut..]] {
+                    let mut rest = chunk;
+                    while !rest.is_empty() && !ended {
+                        let (used, piece) = framing.next(rest);
+                        rest = &rest[used..];
+                        match piece {
+                            Some(Piece::Content(octets)) => kept.extend_from_slice(octets),
+                            Some(Piece::End) => ended = true,
+                            Some(Piece::Unfit(fault)) => panic!("{fault:?} in {stream:?} cut at {cut}"),
+                            None => {}
+                        }
+                    }
+                }
+                assert_eq!((kept.as_slice(), ended), (content, true), "{stream:?} cut at {cut}");
+            }
+        };
+        check(b"a\rb\r\n.\r\n", b"a\rb\r\n");
+        check(b"\r\r\n.\r\n", b"\r\r\n");
+        check(b"a\r.\r\r\n.\r\n", b"a\r.\r\r\n");
+        check(b".\r.\r\n.\r\n", b"\r.\r\n");
+        check(b"a\n.\n\r\n.\r\n", b"a\r\n.\r\n\r\n");
+        fn kept(content: &[u8], max: u64) -> (Option<Piece<'_>>, Option<Fault>) {
+            let mut framing = Framing::chunked(max, BareLf::Refuse).when_unfit(Unfit::Kept);
+            let (_, piece) = framing.next(content);
+            (piece, framing.close())
+        }
+        let long = vec![b'x'; limits::TEXT_LINE_BYTES_MAX + 1];
+        assert_eq!(kept(&long, 1 << 30), (Some(Piece::Content(&long)), None));
+        assert_eq!(kept(b"12\r", 3), (Some(Piece::Content(b"12\r")), None));
+        assert_eq!(kept(b"12\r", 2), (Some(Piece::Unfit(Fault::TooLarge)), None));
     }
 
     #[test]

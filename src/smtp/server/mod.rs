@@ -27,7 +27,7 @@ pub mod reply;
 mod session;
 
 pub use arguments::Mail;
-pub use framing::BareLf;
+pub use framing::{BareLf, Unfit};
 pub use login::{Login, LoginRefusal};
 pub use reply::Reply;
 pub use session::{Auth, Event, Session, Settings, StartTls, Step};

@@ -190,6 +190,8 @@ table! {
     TOO_MANY_RECIPIENTS = 452 "4.5.3" "Too many recipients";
     /// Declared or real size over the session's bound (RFC 1870).
     TOO_LARGE = 552 "5.3.4" "Message too large";
+    /// The same where nothing is refused for good, so that an administrator can raise the bound.
+    TOO_LARGE_FOR_NOW = 452 "4.3.4" "Message too large for now";
     /// A chunk of which not even the octets can be read and dropped; see [`limits::CHUNK_DROPPED_BYTES_MAX`].
     CHUNK_TOO_LARGE = 552 "5.3.4" "Message too large, closing connection";
     /// CR without LF in content.

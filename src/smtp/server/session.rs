@@ -5,7 +5,7 @@ use super::arguments::{Extensions, Mail};
 use super::chunking::{Chunk, Chunks, Coming};
 use super::content::{Content, Told};
 use super::forwarding::{Origin, Peer};
-use super::framing::{BareLf, Framing};
+use super::framing::{BareLf, Unfit};
 use super::lines::{Line, Lines};
 use super::login::{Exchange, Login};
 use super::reply;
@@ -52,6 +52,17 @@ pub struct Settings {
     pub auth: Auth,
     /// What becomes of lines that end in LF alone.
     pub bare_lf: BareLf,
+    /// What becomes of content that no mail server should be sent.
+    pub unfit: Unfit,
+}
+
+impl Settings {
+    pub(super) fn too_large(&self) -> &'static Reply {
+        match self.unfit {
+            Unfit::Refused => &reply::TOO_LARGE,
+            Unfit::Kept => &reply::TOO_LARGE_FOR_NOW,
+        }
+    }
 }
 
 /// What the driver has to know or to decide. [`Session::step`] does not go on before a question is answered.
@@ -232,8 +243,7 @@ impl Session {
                 reply::RECIPIENT_OK.write(out);
             }
             Phase::Asked(Question::Data) => {
-                let framing = Framing::new(self.settings.message_bytes_max, self.settings.bare_lf);
-                self.phase = Phase::Content(Content::new(framing));
+                self.phase = Phase::Content(Content::new(&self.settings));
                 reply::START_INPUT.write(out);
             }
             Phase::Asked(Question::Chunk(chunk)) => self.accept_chunk(chunk),

@@ -1,10 +1,10 @@
-//! The server session under test, with a driver that decides by names. Words: lmtp starttls auth trusted normalize recipients=N bytes=N.
+//! The server session under test, with a driver that decides by names. Words: lmtp starttls auth trusted normalize journal recipients=N bytes=N.
 
 use super::{Side, escape, marked};
 use crate::mail::{Address, Envelope, Recipient, Tls};
 use crate::smtp::Dialect;
 use crate::smtp::server::reply;
-use crate::smtp::server::{Auth, BareLf, Event, Login, LoginRefusal, Reply, Session, Settings, StartTls};
+use crate::smtp::server::{Auth, BareLf, Event, Login, LoginRefusal, Reply, Session, Settings, StartTls, Unfit};
 use std::sync::Arc;
 
 pub struct Server {
@@ -29,6 +29,7 @@ impl Server {
             starttls: if has("starttls") { StartTls::Offered } else { StartTls::Absent },
             auth: if has("auth") { Auth::InsideTls } else { Auth::Absent },
             bare_lf: if has("normalize") { BareLf::Normalize } else { BareLf::Refuse },
+            unfit: if has("journal") { Unfit::Kept } else { Unfit::Refused },
         };
         let mut session = Session::new(Arc::new(settings));
         if has("trusted") {

@@ -12,6 +12,7 @@ fn session(dialect: Dialect) -> Session {
         starttls: StartTls::Offered,
         auth: Auth::InsideTls,
         bare_lf: BareLf::Refuse,
+        unfit: Unfit::Refused,
     };
     Session::new(Arc::new(settings))
 }
