@@ -214,6 +214,15 @@ pub struct Limits {
     pub connections: usize,
     /// Connections from one address, loopback excepted.
     pub connections_per_address: usize,
+    /// New connections from one address in a minute; this and what follows, for smtp and lmtp, loopback, relay_networks and
+    /// xclient_networks excepted.
+    pub connections_per_minute: u32,
+    /// Messages from one address in a minute.
+    pub messages_per_minute: u32,
+    /// Recipients from one address in a minute.
+    pub recipients_per_minute: u32,
+    /// Errors, denied recipients and refused logins from one address in a minute.
+    pub errors_per_minute: u32,
 }
 
 /// `[journal]`
@@ -332,7 +341,16 @@ impl Default for Timeouts {
 }
 impl Default for Limits {
     fn default() -> Self {
-        Limits { message_bytes: 104_857_600, recipients: 1000, connections: 2000, connections_per_address: 100 }
+        Limits {
+            message_bytes: 104_857_600,
+            recipients: 1000,
+            connections: 2000,
+            connections_per_address: 100,
+            connections_per_minute: 300,
+            messages_per_minute: 600,
+            recipients_per_minute: 6000,
+            errors_per_minute: 100,
+        }
     }
 }
 impl Default for Journal {

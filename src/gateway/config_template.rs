@@ -131,6 +131,10 @@ tls = "opportunistic"               # none | opportunistic | required | verified
 # recipients = 1000
 # connections = 2000
 # connections_per_address = 100
+# connections_per_minute = 300      # these four: of one address, to smtp and lmtp; loopback, relay_networks and xclient_networks excepted
+# messages_per_minute = 600
+# recipients_per_minute = 6000
+# errors_per_minute = 100           # in the protocol, recipients denied, logins refused
 
 # [journal]
 # file_bytes = 67108864

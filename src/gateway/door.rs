@@ -3,6 +3,7 @@
 use super::config::{Listener, ListenerTls, Protocol};
 use super::listen::{self, Place, Places};
 use super::post::{Error, Post};
+use super::rates::Rates;
 use super::reader;
 use super::reading::Reading;
 use super::session;
@@ -25,6 +26,8 @@ const JOURNAL_FACTOR: u64 = 4;
 pub struct House {
     /// What is shared.
     pub post: Arc<Post>,
+    /// How much one address has done lately.
+    pub rates: Arc<Rates>,
     /// The readers' side.
     pub reading: Arc<Reading>,
     /// Turns true when the gateway stops.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! serve      opens everything, signals            post       what all parts share
-//! door       listeners: listen, session and login (SMTP), reader (IMAP, POP3), wire (sockets, TLS)
+//! door       listeners: listen, rates, session and login (SMTP), reader (IMAP, POP3), wire (sockets, TLS)
 //! flow       the path of a message: permission, gather, plan, render, received, replies
 //! delivery   queue, next hops, bounces (dsn)      sealing, reading   archive and its readers
 //! control    commands to a running server         cli, init, check, demo
@@ -36,6 +36,7 @@ mod permission;
 mod plan;
 pub mod post;
 mod queue_rows;
+mod rates;
 mod reader;
 mod reading;
 pub mod received;

@@ -9,6 +9,11 @@ pub use crate::smtp::server::reply::ACCEPTED;
 
 /// The client may not send to this recipient through us.
 pub static RELAYING_DENIED: Reply = Reply::new(550, "5.7.1", "Relaying denied");
+/// More messages or recipients from one address than a minute may have.
+pub static SLOW_DOWN: Reply = Reply::new(450, "4.7.1", "Too much mail from your address, try again later");
+/// More connections or errors from one address than a minute may have.
+pub static TOO_FAST: Reply =
+    Reply::new(421, "4.7.0", "Too many connections or errors from your address, try again later");
 /// The message has passed too many hosts (RFC 5321 section 6.3).
 pub static LOOP: Reply = Reply::new(554, "5.4.6", "Mail loop: too many Received fields");
 /// A rule, or the lack of a key, forbids the message.

@@ -7,6 +7,7 @@ use super::door::{self, House};
 use super::ending::until;
 use super::listen::Places;
 use super::post::{self, Error, Post};
+use super::rates::Rates;
 use super::reading::Reading;
 use super::sealing::Sealing;
 use std::path::Path;
@@ -65,8 +66,13 @@ async fn run(config: &Path) -> Result<(), Error> {
     let delivery = Delivery::new(post.clone(), closing.clone());
     let sealing = Sealing::start(post.clone(), reading.clone(), closing.clone());
     let doors = door::open(&post)?;
-    let house =
-        House { post: post.clone(), reading: reading.clone(), closing: closing.clone(), sessions: watch::channel(0).0 };
+    let house = House {
+        post: post.clone(),
+        rates: Arc::new(Rates::new(&post.config().limits)),
+        reading: reading.clone(),
+        closing: closing.clone(),
+        sessions: watch::channel(0).0,
+    };
     let desk = Desk { post: post.clone(), delivery: delivery.clone(), sealing: sealing.clone(), reading };
     open_control(&post, desk)?;
     let places = Places::new(&post.config().limits);

@@ -8,6 +8,7 @@ use super::login;
 use super::observe::Event as AuditEvent;
 use super::permission::{self, Relaying, Submitter};
 use super::post::is_in_memory;
+use super::rates::{Deed, Pace};
 use super::replies;
 use super::wire::Stream;
 use crate::access::Account;
@@ -60,6 +61,12 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
         session.trust_peer();
     }
     let mut this = Conversation { house, door, ip, session, account: None, draft: None, out: Vec::new() };
+    if this.pace(Deed::Connection, 1) == Pace::TooFast {
+        this.session.hang_up(&replies::TOO_FAST, &mut this.out);
+        stream.write(&this.out).await?;
+        stream.close().await;
+        return Ok(());
+    }
     this.session.greeting(&mut this.out);
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -116,6 +123,7 @@ impl Conversation {
             let step = self.session.step(input, &mut self.out);
             input = &input[step.consumed..];
             match step.event {
+                None if self.session.has_erred() => self.blame(),
                 None => {
                     // RSET, EHLO and STARTTLS end a message between its chunks (RFC 3030), too.
                     self.draft = self.draft.take().filter(|_| !self.session.is_idle());
@@ -134,7 +142,10 @@ impl Conversation {
 
     async fn handle(&mut self, event: Event<'_>) {
         match event {
-            Event::Mail(_) => self.session.accept(&mut self.out),
+            Event::Mail(_) => match self.pace(Deed::Message, 1) {
+                Pace::Fine => self.session.accept(&mut self.out),
+                Pace::TooFast => self.session.refuse(&replies::SLOW_DOWN, &mut self.out),
+            },
             Event::Rcpt(recipient) => self.recipient(&recipient),
             Event::Data => self.open_draft(),
             Event::Body(octets) => self.append(octets),
@@ -156,6 +167,16 @@ impl Conversation {
         self.account.as_ref().filter(|_| self.session.account().is_some())
     }
 
+    /// Counts what the client does, if it is one of those that are counted.
+    fn pace(&self, deed: Deed, times: u32) -> Pace {
+        let ip = self.client_ip();
+        let listener = &self.door.listener;
+        match ip.is_loopback() || listener.relays_for(ip) || listener.believes(ip) {
+            true => Pace::Fine,
+            false => self.house.rates.count(ip, deed, times),
+        }
+    }
+
     /// Any account that knows its password may submit; what it may sign is for [`permission::signing`] to say.
     async fn log_in(&mut self, login: Login) {
         match login::check(&self.house.post, self.client_ip(), login.user, login.password).await {
@@ -163,11 +184,25 @@ impl Conversation {
                 self.session.authenticated(account.name.as_str(), &mut self.out);
                 self.account = Some(account);
             }
-            Err(why) => self.session.refuse_login(why, &mut self.out),
+            Err(why) => {
+                self.session.refuse_login(why, &mut self.out);
+                self.blame();
+            }
+        }
+    }
+
+    /// The client did what it should not; when it does so too often, it is shown the door.
+    fn blame(&mut self) {
+        let times = self.session.take_errors().max(1);
+        if self.pace(Deed::Error, times) == Pace::TooFast {
+            self.session.hang_up(&replies::TOO_FAST, &mut self.out);
         }
     }
 
     fn recipient(&mut self, recipient: &Recipient) {
+        if self.pace(Deed::Recipient, 1) == Pace::TooFast {
+            return self.session.refuse(&replies::SLOW_DOWN, &mut self.out);
+        }
         let post = &self.house.post;
         let submitter = Submitter { ip: self.client_ip(), account: self.account() };
         match permission::relaying(&post.config(), &self.door.listener, submitter, &recipient.address) {
@@ -179,12 +214,14 @@ impl Conversation {
                 event.detail = replies::RELAYING_DENIED.text();
                 post.audit().write(&event);
                 self.session.refuse(&replies::RELAYING_DENIED, &mut self.out);
+                self.blame();
             }
         }
     }
 
     /// Before the 354: what cannot be stored is not asked for.
     fn open_draft(&mut self) {
+        self.draft = None;
         let post = &self.house.post;
         let draft = post.new_id().map_err(Into::into).and_then(|id| post.journal().draft(id));
         match draft {

@@ -1,7 +1,7 @@
 //! The SMTP edge as clients meet it: chunks, logins, forwarded client addresses.
 
 use crate::support::{Client, Gateway, Options, Sink, free_port, peers};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn hello(port: u16) -> Client {
     let mut client = Client::connect(port);
@@ -228,4 +228,64 @@ fn a_journal_copy_is_never_refused_for_what_it_contains() {
     expected.sort_unstable();
     assert_eq!(sizes, expected, "every LF became CRLF, and nothing else was touched: {rows:?}");
     assert_eq!(sink.count(), 0, "and nobody got a copy");
+}
+
+#[test]
+fn one_address_has_its_measure() {
+    let sink = Sink::start();
+    let more = "[limits]\nmessages_per_minute = 2\nrecipients_per_minute = 4\nerrors_per_minute = 3\n".to_owned();
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), more, ..Options::default() });
+    gateway.edit_config(|text| {
+        text.replace("direction = \"inbound\"", "direction = \"inbound\"\nxclient_networks = [\"127.0.0.1\"]")
+    });
+    gateway.serve();
+    let as_client = |ip: &str| {
+        let mut client = hello(gateway.ports.inbound);
+        assert!(client.command(&format!("XCLIENT ADDR={ip}")).starts_with("220 "));
+        client.command("EHLO far.example");
+        client
+    };
+    let say = |client: &mut Client, commands: &[(&str, &str)]| {
+        for (command, expected) in commands {
+            let reply = client.command(command);
+            assert!(reply.starts_with(expected), "{command}: {reply}");
+        }
+    };
+    let (mail, rcpt) = ("MAIL FROM:<eve@far.example>", "RCPT TO:<alice@example.org>");
+    let mut first = as_client("198.51.100.1");
+    say(&mut first, &[(mail, "250"), (rcpt, "250"), (rcpt, "250"), ("RSET", "250"), (mail, "250"), (rcpt, "250")]);
+    say(&mut first, &[(rcpt, "250"), (rcpt, "450 4.7.1"), ("RSET", "250"), (mail, "450 4.7.1"), ("NOOP", "250")]);
+    say(&mut as_client("198.51.100.1"), &[(mail, "450 4.7.1")]);
+    say(
+        &mut as_client("198.51.100.2"),
+        &[(mail, "250"), ("X", "500"), ("RCPT TO:<x@far.example>", "550"), ("X", "500")],
+    );
+    let mut second = as_client("198.51.100.2");
+    second.send(b"X\r\nNOOP\r\n");
+    assert_eq!((second.reply().get(..3), second.reply().get(..9)), (Some("500"), Some("250 2.0.0")), "sent together");
+    assert!(second.reply().starts_with("421 4.7.0") && second.try_reply().is_err(), "and closed");
+    say(
+        &mut hello(gateway.ports.inbound),
+        &[(mail, "250"), (mail, "503"), (mail, "503"), (mail, "503"), (mail, "503")],
+    );
+}
+
+#[test]
+fn idle_clients_delay_nobody() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let mut idle: Vec<Client> = (0..200).map(|_| Client::connect(gateway.ports.outbound)).collect();
+    for (index, client) in idle.iter_mut().enumerate() {
+        // Some say nothing, some half a word, some stop in the middle of a message.
+        match index % 3 {
+            0 => {}
+            1 => client.send(b"EHL"),
+            _ => client.send(b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@partner.example>\r\nDATA\r\nSubject: x"),
+        }
+    }
+    let before = Instant::now();
+    let reply =
+        hello(gateway.ports.outbound).deliver("alice@example.org", &["bob@partner.example"], b"Subject: y\r\n\r\n");
+    assert!(reply.starts_with("250 "), "{reply}");
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
 }

@@ -166,6 +166,8 @@ pub struct Session {
     pub(super) account: Option<String>,
     pub(super) logins_refused: u32,
     errors: u32,
+    /// Those the driver has not asked for yet.
+    new_errors: u32,
 }
 
 impl Session {
@@ -185,6 +187,7 @@ impl Session {
             account: None,
             logins_refused: 0,
             errors: 0,
+            new_errors: 0,
         }
     }
 
@@ -332,6 +335,14 @@ impl Session {
     pub fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Command) && self.transaction.is_none()
     }
+    /// Whether the client has made errors since [`Session::take_errors`].
+    pub fn has_erred(&self) -> bool {
+        self.new_errors > 0
+    }
+    /// Errors of the client's since this was last asked.
+    pub fn take_errors(&mut self) -> u32 {
+        std::mem::take(&mut self.new_errors)
+    }
     /// The TLS parameters, once it is spoken.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
@@ -357,6 +368,7 @@ impl Session {
     /// Replies to an error of the client's, and ends the session when it made too many.
     pub(super) fn fault(&mut self, reply: &Reply, out: &mut Vec<u8>) {
         self.errors += 1;
+        self.new_errors += 1;
         let reply = if self.errors > limits::ERRORS_MAX { &reply::TOO_MANY_ERRORS } else { reply };
         self.say(reply, out);
     }
