@@ -56,6 +56,8 @@ pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
     let mut doors = Vec::new();
     for (index, listener) in config.listener.iter().enumerate() {
         let socket = listen::bind(listener).map_err(|e| Error::of(format!("listener {}", listener.bind), e))?;
+        let (protocol, tls_word) = (listener.protocol.word(), listener.tls.word());
+        tracing::info!("listening on {}: {protocol}, tls {tls_word}", listener.bind);
         let smtp = Settings {
             hostname: config.hostname.as_str().to_owned(),
             dialect: if listener.protocol == Protocol::Lmtp { Dialect::Lmtp } else { Dialect::Smtp },

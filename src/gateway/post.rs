@@ -10,7 +10,7 @@ use crate::archive::Archive;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::crypto::random;
 use crate::durable::{Disk, RealDisk};
-use crate::journal::{self, Draft, Journal};
+use crate::journal::{self, Accept, Draft, Journal};
 use crate::keyring::Keyring;
 use crate::mail::{Client, Envelope, MailId};
 use crate::policy::{Disposition, Policy, Ruling};
@@ -109,6 +109,7 @@ impl Post {
         self.config.store(Arc::new(config));
         self.policy.store(Arc::new(policy));
         self.keyring.store(Arc::new(keyring));
+        self.audit.reopen().map_err(|e| Error::of(places.audit.display(), e))?;
         self.audit.write(&Event::new(self.now(), "reloaded"));
         Ok(())
     }
@@ -175,26 +176,44 @@ impl Post {
     }
     /// A message is durable: tells delivery and the audit trail.
     pub fn accepted(&self, id: MailId) {
-        let client = self.journal.entry(&id).map(|entry| entry.accept.client.ip.to_string());
-        self.audit.write(&Event { id: Some(id.to_string()), who: client, ..Event::new(self.now(), "accepted") });
+        if let Some(entry) = self.journal.entry(&id) {
+            self.audit_acceptance(&entry.accept);
+        }
         if self.accepted.send(id).is_err() {
             // Delivery has ended: the gateway is stopping. The journal keeps the message for the next start.
             tracing::debug!("{id} waits for the next start");
         }
     }
+    fn audit_acceptance(&self, accept: &Accept) {
+        let recipients = match accept.envelope.recipients.as_slice() {
+            [only] => only.address.to_string(),
+            several => format!("{} recipients", several.len()),
+        };
+        self.audit.write(&Event {
+            id: Some(accept.id.to_string()),
+            who: Some(sender_and_client(&accept.envelope, &accept.client)),
+            recipient: Some(recipients),
+            detail: &format!("{} octets", accept.body_bytes),
+            ..Event::new(self.now(), "accepted")
+        });
+    }
     /// Records that recipients were refused.
     pub fn audit_refusals(&self, client: &Client, envelope: &Envelope, ruling: &Ruling) {
         for (recipient, entry) in envelope.recipients.iter().zip(&ruling.recipients) {
             let Disposition::Refuse { text } = &entry.disposition else { continue };
-            let sender = envelope.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
             self.audit.write(&Event {
-                who: Some(format!("{sender} [{}]", client.ip)),
+                who: Some(sender_and_client(envelope, client)),
                 recipient: Some(recipient.address.to_string()),
                 detail: text,
                 ..Event::new(self.now(), "refused")
             });
         }
     }
+}
+
+fn sender_and_client(envelope: &Envelope, client: &Client) -> String {
+    let sender = envelope.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
+    format!("{sender} [{}]", client.ip)
 }
 
 /// Whether a draft's octets are all in memory, so that nothing done with it waits for the disk.

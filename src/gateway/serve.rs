@@ -112,7 +112,8 @@ async fn until_stopped(signals: &mut Signals, post: &Arc<Post>) -> Ask {
 /// Takes the new version of everything, or keeps the old and says why.
 pub fn reload(post: &Arc<Post>) {
     match tokio::task::block_in_place(|| post.reload()) {
-        Ok(()) => tracing::info!("reloaded"),
+        // The audit trail has told of it.
+        Ok(()) => {}
         Err(e) => tracing::error!("not reloaded, everything stays as it was: {e}"),
     }
 }

@@ -125,3 +125,32 @@ fn policies_can_be_checked_before_they_bite() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr.contains("bad.toml:3") && stderr.contains("recipient"), "{stderr}");
 }
+
+#[test]
+fn the_log_tells_each_event_in_a_line_and_commands_are_quiet() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let mut client = Client::connect(gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nx\r\n";
+    let reply = client.deliver("alice@example.org", &["bob@partner.example"], message);
+    let id = reply.rsplit(' ').next().expect("an id").trim().to_owned();
+    sink.wait_for(1, std::time::Duration::from_secs(20));
+    gateway.seal();
+    assert!(gateway.cli(&["archive", "status"]).stderr.is_empty());
+    drop(client);
+    assert_eq!(gateway.stop(), Some(0));
+    assert!(gateway.cli(&["queue", "list"]).stderr.is_empty(), "a command without a server logs nothing either");
+    let log = gateway.log();
+    for line in [
+        "listening on 127.0.0.1:",
+        &format!("accepted {id} from alice@example.org [127.0.0.1] to bob@partner.example: {} octets", message.len()),
+        &format!("delivered {id} to bob@partner.example: 250"),
+        "sealed: 1 messages",
+    ] {
+        assert!(log.contains(line), "no `{line}` in:\n{log}");
+    }
+    let audit = std::fs::read_to_string(gateway.dir().join("audit.jsonl")).expect("audit trail");
+    let accepted = audit.lines().find(|line| line.contains("\"accepted\"")).expect("accepted");
+    assert!(accepted.contains("bob@partner.example") && accepted.contains("alice@example.org"), "{accepted}");
+}

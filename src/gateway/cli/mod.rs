@@ -10,6 +10,7 @@ mod policy;
 mod queue;
 mod user;
 
+use super::observe::Verbosity;
 use super::{check, demo, files, init, observe, serve};
 use args::{Arguments, Command};
 use clap::Parser;
@@ -65,7 +66,10 @@ impl From<super::post::Error> for Failure {
 /// Runs the program.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    observe::start_logging();
+    observe::start_logging(match arguments.command {
+        Command::Serve | Command::Demo { .. } => Verbosity::Events,
+        _ => Verbosity::Warnings,
+    });
     match dispatch(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
