@@ -32,6 +32,15 @@ enum Ask {
     Reload,
 }
 
+/// How it stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// When what is under way has ended.
+    Drained,
+    /// Without waiting for anybody.
+    AtOnce,
+}
+
 struct Signals {
     term: Signal,
     int: Signal,
@@ -75,11 +84,19 @@ async fn run(config: &Path) -> Result<(), Error> {
     }
     tokio::spawn(delivery.clone().run(accepted));
     ready();
-    until_stopped(&mut signals, &post).await;
+    let ending = until_stopped(&mut signals, &post).await;
     // The readers of this channel may all have ended already.
     let _told = close.send(true);
-    drain(&mut signals, &house, &delivery, &sealing).await;
-    stop(&post)
+    match ending {
+        Ending::AtOnce => tracing::info!("SIGINT: ending at once"),
+        Ending::Drained => {
+            tracing::info!("SIGTERM: no new connections; ending when what is under way has ended");
+            drain(&mut signals, &house, &delivery, &sealing).await;
+        }
+    }
+    stop(&post)?;
+    tracing::info!("ended; what is not delivered or sealed waits in the journal");
+    Ok(())
 }
 
 fn ready() {
@@ -100,11 +117,12 @@ fn open_control(post: &Arc<Post>, desk: Desk) -> Result<(), Error> {
     Ok(())
 }
 
-async fn until_stopped(signals: &mut Signals, post: &Arc<Post>) -> Ask {
+async fn until_stopped(signals: &mut Signals, post: &Arc<Post>) -> Ending {
     loop {
         match signals.next().await {
             Ask::Reload => reload(post),
-            other => return other,
+            Ask::Drain => return Ending::Drained,
+            Ask::End => return Ending::AtOnce,
         }
     }
 }
@@ -137,6 +155,9 @@ fn stop(post: &Arc<Post>) -> Result<(), Error> {
     let control = post::Places::of(&post.config()).control;
     tokio::task::block_in_place(|| {
         post.journal().clone().close();
-        std::fs::remove_file(&control).map_err(|e| Error::of(control.display(), e))
+        match std::fs::remove_file(&control) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::of(control.display(), e)),
+            _ => Ok(()),
+        }
     })
 }

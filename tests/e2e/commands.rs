@@ -147,10 +147,31 @@ fn the_log_tells_each_event_in_a_line_and_commands_are_quiet() {
         &format!("accepted {id} from alice@example.org [127.0.0.1] to bob@partner.example: {} octets", message.len()),
         &format!("delivered {id} to bob@partner.example: 250"),
         "sealed: 1 messages",
+        "SIGTERM",
+        "ended",
     ] {
         assert!(log.contains(line), "no `{line}` in:\n{log}");
     }
     let audit = std::fs::read_to_string(gateway.dir().join("audit.jsonl")).expect("audit trail");
     let accepted = audit.lines().find(|line| line.contains("\"accepted\"")).expect("accepted");
     assert!(accepted.contains("bob@partner.example") && accepted.contains("alice@example.org"), "{accepted}");
+}
+
+#[test]
+fn signals_end_as_they_say_and_moved_audit_trails_go_on() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let audit = gateway.dir().join("audit.jsonl");
+    std::fs::rename(&audit, gateway.dir().join("audit.jsonl.1")).expect("logrotate");
+    gateway.signal(rustix::process::Signal::HUP);
+    let reopened = || audit.is_file().then_some(());
+    crate::support::eventually("the trail goes on", std::time::Duration::from_secs(20), reopened);
+    // A client in the middle of a transaction holds SIGTERM up, but not SIGINT.
+    let mut client = Client::connect(gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    client.command("MAIL FROM:<alice@example.org>");
+    let asked = std::time::Instant::now();
+    assert_eq!(gateway.interrupt(), Some(0));
+    assert!(asked.elapsed() < std::time::Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert!(!gateway.dir().join("run/control.sock").exists());
 }
