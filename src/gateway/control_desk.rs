@@ -58,10 +58,7 @@ impl Desk {
             Request::Status => self.status().map(|status| vec![status]),
             Request::QueueList => Ok(self.post.journal().pending().iter().map(queue_rows::row).collect()),
             Request::QueueRetry { ids } => Ok(vec![json!({"retried": self.retry(&ids)?})]),
-            Request::Reload => {
-                super::serve::reload(&self.post);
-                Ok(Vec::new())
-            }
+            Request::Reload => super::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
     }
 

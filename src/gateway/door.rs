@@ -1,8 +1,9 @@
 //! Doors: a listener of the configuration with its socket, its TLS settings, and what its sessions have in common.
 
 use super::config::{Listener, ListenerTls, Protocol};
+use super::error::Error;
 use super::listen::{self, Place, Places};
-use super::post::{Error, Post};
+use super::post::Post;
 use super::reader;
 use super::reading::Reading;
 use super::session;
@@ -11,6 +12,7 @@ use super::wire::Stream;
 use crate::smtp::Dialect;
 use crate::smtp::server::{BareLf, Settings, StartTls};
 use rustls::ServerConfig;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
@@ -52,10 +54,10 @@ impl Door {
 /// Binds all listeners; none accepts yet.
 pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
     let config = post.config();
-    let tls = tls::server(post.presented()).map_err(|e| Error(e.to_string()))?;
+    let tls = tls::server(post.presented())?;
     let mut doors = Vec::new();
     for (index, listener) in config.listener.iter().enumerate() {
-        let socket = listen::bind(listener).map_err(|e| Error::of(format!("listener {}", listener.bind), e))?;
+        let socket = listen::bind(listener).map_err(|e| unbound(listener, &e))?;
         let (protocol, tls_word) = (listener.protocol.word(), listener.tls.word());
         tracing::info!("listening on {}: {protocol}, tls {tls_word}", listener.bind);
         let smtp = Settings {
@@ -69,6 +71,21 @@ pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
         doors.push((Door { index, listener: listener.clone(), tls: tls.clone(), smtp: Arc::new(smtp) }, socket));
     }
     Ok(doors)
+}
+
+fn unbound(listener: &Listener, error: &io::Error) -> Error {
+    let failed = Error::of(format_args!("listener {}", listener.bind), error);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => failed.with_help(format_args!(
+            "`ss -ltnp sport = :{}` shows who listens there; or give [[listener]] bind another port",
+            listener.bind.port()
+        )),
+        io::ErrorKind::AddrNotAvailable => failed.with_help("no interface of this machine has that address"),
+        io::ErrorKind::PermissionDenied => {
+            failed.with_help("ports below 1024 need CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=)")
+        }
+        _ => failed,
+    }
 }
 
 /// Accepts at one door until the gateway stops.

@@ -22,6 +22,7 @@ pub mod demo;
 mod door;
 pub mod dsn;
 mod ending;
+pub mod error;
 mod export;
 mod files;
 pub mod flow;

@@ -2,6 +2,7 @@
 //! sessions, and keeps what it has when a new version has faults.
 
 use super::config::{Changed, Config};
+use super::error::Error;
 use super::files;
 use super::observe::{Audit, Event};
 use super::tls::Presented;
@@ -18,18 +19,6 @@ use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
-
-/// Why the gateway cannot start. The text is for the administrator.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(pub String);
-
-impl Error {
-    /// What failed, and how.
-    pub fn of(what: impl std::fmt::Display, cause: impl std::fmt::Display) -> Error {
-        Error(format!("{what}: {cause}"))
-    }
-}
 
 /// Everything that is shared.
 pub struct Post {
@@ -60,18 +49,17 @@ impl std::fmt::Debug for Post {
 impl Post {
     /// Opens all that `serve` needs; replays the journal.
     pub fn open(config_path: &Path) -> Result<(Post, AcceptedIds), Error> {
-        let config = files::configuration(config_path).map_err(|e| Error(e.to_string()))?;
+        let config = files::configuration(config_path)?;
         let places = Places::of(&config);
-        let policy = files::policies(&places.policies).map_err(|e| Error(e.to_string()))?;
+        let policy = files::policies(&places.policies)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host_key = super::host_key::read(&*disk, &places.host_key)?;
-        let keyring = Keyring::load(&*disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
-        let presented = Presented::load(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
+        let keyring = Keyring::load(&*disk, &places.root, &host_key)?;
+        let presented = Presented::load(&config.tls.certificate, &config.tls.key)?;
         let (journal, archive) = open_store(&config, &places, &disk, &clock, &host_key)?;
-        let accounts =
-            Accounts::open(disk.clone(), clock.clone(), &places.accounts).map_err(|e| Error::of("accounts", e))?;
-        let audit = Audit::open(&places.audit).map_err(|e| Error::of(places.audit.display(), e))?;
+        let accounts = Accounts::open(disk.clone(), clock.clone(), &places.accounts)?;
+        let audit = Audit::open(&places.audit).map_err(|e| Error::io(&places.audit, &e))?;
         let (accepted, accepted_ids) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let post = Post {
@@ -95,12 +83,12 @@ impl Post {
     /// Reads configuration, policies, keys and certificates again. All of it, or on any fault nothing, is taken.
     pub fn reload(&self) -> Result<(), Error> {
         let former = self.config();
-        let mut config = files::configuration(&self.config_path).map_err(|e| Error(e.to_string()))?;
+        let mut config = files::configuration(&self.config_path)?;
         let places = Places::of(&former);
-        let policy = files::policies(&places.policies).map_err(|e| Error(e.to_string()))?;
+        let policy = files::policies(&places.policies)?;
         let host_key = super::host_key::read(&*self.disk, &places.host_key)?;
-        let keyring = Keyring::load(&*self.disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
-        self.presented.reload(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
+        let keyring = Keyring::load(&*self.disk, &places.root, &host_key)?;
+        self.presented.reload(&config.tls.certificate, &config.tls.key)?;
         if config.keep_fixed(&former) == Changed::Yes {
             tracing::warn!(
                 "changes to hostname, data_dir, listener, route, limits and journal take effect at the next start"
@@ -109,7 +97,7 @@ impl Post {
         self.config.store(Arc::new(config));
         self.policy.store(Arc::new(policy));
         self.keyring.store(Arc::new(keyring));
-        self.audit.reopen().map_err(|e| Error::of(places.audit.display(), e))?;
+        self.audit.reopen().map_err(|e| Error::io(&places.audit, &e))?;
         self.audit.write(&Event::new(self.now(), "reloaded"));
         Ok(())
     }
@@ -288,7 +276,13 @@ pub fn open_store(
     clock: &Arc<dyn Clock>,
     host_key: &crate::crypto::Secret<32>,
 ) -> Result<(Journal, Archive), Error> {
-    let archive = Archive::open(disk.clone(), &places.archive, host_key).map_err(|e| Error::of("archive", e))?;
+    let archive =
+        Archive::open(disk.clone(), &places.archive, host_key).map_err(|e| Error::archive(&places.archive, &e))?;
+    // The journal would make its directory; where it has vanished, a volume is not mounted and mail would go to the wrong disk.
+    if !disk.exists(&places.journal) {
+        return Err(Error::of(places.journal.display(), "the journal's directory is not there")
+            .with_help("is its volume mounted? after a restore without the journal: mkdir -m 700 makes an empty one"));
+    }
     let settings = journal::Settings {
         dir: places.journal.clone(),
         file_bytes: config.journal.file_bytes.get(),
@@ -299,8 +293,8 @@ pub fn open_store(
     let keys = journal::Keys { host: host_key.clone(), archive: archive.public_key() };
     let (journal, replay) =
         Journal::open(disk.clone(), clock.clone(), settings, keys, archive.log_size(), archive.sealed_through())
-            .map_err(|e| Error::of("journal", e))?;
+            .map_err(|e| Error::journal(&places.journal, &e))?;
     tell_replay(&replay);
-    archive.reconcile(&journal).map_err(|e| Error::of("archive", e))?;
+    archive.reconcile(&journal).map_err(|e| Error::archive(&places.archive, &e))?;
     Ok((journal, archive))
 }

@@ -5,8 +5,9 @@ use super::control_desk::Desk;
 use super::delivery::Delivery;
 use super::door::{self, House};
 use super::ending::until;
+use super::error::Error;
 use super::listen::Places;
-use super::post::{self, Error, Post};
+use super::post::{self, Post};
 use super::reading::Reading;
 use super::sealing::Sealing;
 use std::path::Path;
@@ -108,7 +109,7 @@ fn ready() {
 
 fn open_control(post: &Arc<Post>, desk: Desk) -> Result<(), Error> {
     let path = post::Places::of(&post.config()).control;
-    let fault = |e: std::io::Error| Error::of(path.display(), e);
+    let fault = |e: std::io::Error| Error::io(&path, &e);
     if let Some(run) = path.parent() {
         post.disk().create_dir(run).map_err(fault)?;
     }
@@ -120,7 +121,8 @@ fn open_control(post: &Arc<Post>, desk: Desk) -> Result<(), Error> {
 async fn until_stopped(signals: &mut Signals, post: &Arc<Post>) -> Ending {
     loop {
         match signals.next().await {
-            Ask::Reload => reload(post),
+            // A reload that fails has been logged, and the gateway goes on as before.
+            Ask::Reload => drop(reload(post)),
             Ask::Drain => return Ending::Drained,
             Ask::End => return Ending::AtOnce,
         }
@@ -128,12 +130,9 @@ async fn until_stopped(signals: &mut Signals, post: &Arc<Post>) -> Ending {
 }
 
 /// Takes the new version of everything, or keeps the old and says why.
-pub fn reload(post: &Arc<Post>) {
-    match tokio::task::block_in_place(|| post.reload()) {
-        // The audit trail has told of it.
-        Ok(()) => {}
-        Err(e) => tracing::error!("not reloaded, everything stays as it was: {e}"),
-    }
+pub fn reload(post: &Arc<Post>) -> Result<(), Error> {
+    tokio::task::block_in_place(|| post.reload())
+        .inspect_err(|e| tracing::error!("not reloaded, everything stays as it was: {}", e.line()))
 }
 
 /// Lets what is under way end: until it has, or for so long, or until a second signal.
@@ -156,7 +155,7 @@ fn stop(post: &Arc<Post>) -> Result<(), Error> {
     tokio::task::block_in_place(|| {
         post.journal().clone().close();
         match std::fs::remove_file(&control) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::of(control.display(), e)),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&control, &e)),
             _ => Ok(()),
         }
     })
