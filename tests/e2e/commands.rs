@@ -223,6 +223,14 @@ fn an_export_overwrites_nothing_and_says_why_a_message_went_as_it_did() {
     let export = ["archive", "export", "--output", out.to_str().expect("UTF-8")];
     assert_eq!(gateway.json(&export)[0]["messages"], 1);
     refused(&gateway, &export, 1, &[&format!("{id}.eml: is there already"), "help: name another --output"]);
+    // The result may be sealed after the message, with the next pass.
+    let limit = std::time::Duration::from_secs(20);
+    let result = crate::support::eventually("the result is sealed", limit, || {
+        gateway.seal();
+        gateway.json(&["archive", "show", &id])[0]["results"].get(0).cloned()
+    });
+    let (recipient, outcome) = (&"bob@partner.example".into(), &"delivered".into());
+    assert_eq!((&result["recipient"], &result["outcome"]), (recipient, outcome), "{result}");
     let why = gateway.json(&["archive", "show", &id, "--why"]).remove(0);
     assert_eq!((&why["id"], &why["ruling"]), (&id.as_str().into(), &"unchanged".into()), "{why}");
     assert_eq!(why["why"][0]["because"], "default", "{why}");
@@ -281,6 +289,27 @@ fn lists_are_json_lines() {
     assert_eq!(gateway.json(&["archive", "list"]).len(), 1, "without a server too");
     assert_eq!(gateway.json(&["archive", "status"])[0]["messages"], 1);
     assert!(gateway.json(&["queue", "list"]).is_empty());
+}
+
+#[test]
+fn what_is_delivered_after_it_was_sealed_is_shown() {
+    let next_hop = crate::support::free_port();
+    let gateway = Gateway::start(&Options { next_hop, ..Options::default() });
+    let mut client = Client::connect(gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nx\r\n";
+    let reply = client.deliver("alice@example.org", &["bob@partner.example"], message);
+    let id = reply.rsplit(' ').next().expect("an id").trim().to_owned();
+    gateway.seal();
+    assert_eq!(gateway.json(&["archive", "show", &id])[0]["results"].as_array().map(Vec::len), Some(0));
+    let sink = Sink::on_port(next_hop);
+    sink.wait_for(1, std::time::Duration::from_secs(20));
+    let limit = std::time::Duration::from_secs(20);
+    let result = crate::support::eventually("the result is sealed", limit, || {
+        gateway.seal();
+        gateway.json(&["archive", "show", &id])[0]["results"].get(0).cloned()
+    });
+    assert_eq!(result["outcome"], "delivered", "{result}");
 }
 
 #[test]

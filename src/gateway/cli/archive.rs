@@ -3,7 +3,7 @@
 use super::args::{Archive as Command, ExportFormat};
 use super::out::{Form, Reader};
 use super::{Failure, Out, ask};
-use crate::archive::{self, Archive, Unlocked, VerifyOptions};
+use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock};
 use crate::durable::{Disk, RealDisk};
@@ -66,6 +66,16 @@ impl Room {
         let reader = reading::reader_for_command(config, &disk, &clock, &opened).map_err(Failure::temporary)?;
         let listing = reader.listing().map_err(Failure::bad)?;
         Ok(Room { opened, listing })
+    }
+    /// What became of a message after it was sealed.
+    fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
+        let mut results = Vec::new();
+        for segment in self.listing.events(row.uid).map_err(Failure::bad)? {
+            let info = self.opened.info(&segment).map_err(Failure::bad)?;
+            let events = self.opened.unlocked().events(&info).map_err(Failure::bad)?;
+            results.extend(events.into_iter().filter(|event| event.id == row.id).flat_map(|event| event.results));
+        }
+        Ok(results)
     }
     fn octets(&self, row: &Row) -> Result<Vec<u8>, Failure> {
         self.opened.octets(&row.segment, row.slot).map_err(|e| Failure::bad(format!("{}: {e}", row.id)))
@@ -156,7 +166,8 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
         shown["client"] = Value::from(accept.client.ip.to_string());
         shown["ehlo"] = Value::from(accept.client.ehlo.clone());
         shown["protocol"] = Value::from(accept.client.protocol.clone());
-        shown["results"] = archive_rows::results(&row.recipients, &meta.results);
+        let results: Vec<ResultRecord> = meta.results.into_iter().chain(room.late_results(row)?).collect();
+        shown["results"] = archive_rows::results(&row.recipients, &results);
         out.record(&SHOWN, &shown)?;
     }
     Ok(())
