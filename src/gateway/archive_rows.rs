@@ -3,7 +3,7 @@
 use crate::archive::{Archive, Error, Finding, Report, ResultRecord};
 use crate::catalog::Row;
 use crate::crypto::hash;
-use crate::journal::{Journal, Outcome};
+use crate::journal::{Journal, LeafEntry, Outcome};
 use crate::mail::MailId;
 use crate::policy::{Disposition, Format, RecipientRuling, Ruling, Treatment};
 use serde_json::{Value, json};
@@ -47,6 +47,17 @@ pub fn message(row: &Row) -> Value {
         "uid": row.uid,
         "message_id": row.message_id,
     })
+}
+
+/// One leaf of the journal.
+pub fn leaf(entry: &LeafEntry) -> Value {
+    json!({"index": entry.index, "leaf": hash::hex(&entry.octets)})
+}
+
+/// The same read back.
+pub fn read_leaf(row: &Value) -> Option<LeafEntry> {
+    let octets = hash::unhex(row["leaf"].as_str()?)?;
+    Some(LeafEntry { index: row["index"].as_u64()?, octets: octets.into() })
 }
 
 /// One finding of `verify`.
@@ -135,6 +146,17 @@ pub fn why_text(row: &Value) -> String {
 mod tests {
     use super::*;
     use crate::policy::Why;
+
+    #[test]
+    fn leaves_come_back_as_they_were() {
+        let entry = LeafEntry { index: 7, octets: vec![0, 255, 16].into() };
+        assert_eq!(read_leaf(&leaf(&entry)), Some(entry));
+        for row in
+            [json!({}), json!({"index": 1, "leaf": "0g"}), json!({"leaf": "00"}), json!({"index": -1, "leaf": "00"})]
+        {
+            assert_eq!(read_leaf(&row), None, "{row}");
+        }
+    }
 
     #[test]
     fn rulings_are_told_in_words() {

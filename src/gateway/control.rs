@@ -32,6 +32,8 @@ pub enum Request {
         /// 32 hex digits each.
         ids: Vec<String>,
     },
+    /// Leaves of the evidence log that only the journal holds yet, for `archive verify`.
+    Leaves,
     /// Read configuration, policies, keys, accounts and certificates again.
     Reload,
 }

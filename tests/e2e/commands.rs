@@ -292,6 +292,27 @@ fn lists_are_json_lines() {
 }
 
 #[test]
+fn verify_knows_what_a_running_server_has_not_sealed() {
+    let sink = Sink::start();
+    let more = "[archive]\nseal_after_s = 3600\n".to_owned();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), more, ..Options::default() });
+    let mut client = Client::connect(gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nx\r\n";
+    assert!(client.deliver("alice@example.org", &["bob@partner.example"], message).starts_with("250 "));
+    for (pending, covered) in [(1, 0), (0, 1)] {
+        let (verified, status) = (gateway.verified("0"), gateway.json(&["archive", "status"]).remove(0));
+        assert_eq!((&verified["accepted"], &verified["pending"]), (&1.into(), &pending.into()), "{verified}");
+        assert_eq!(
+            (&verified["covered"], &status["pending"]),
+            (&covered.into(), &pending.into()),
+            "{verified} {status}"
+        );
+        gateway.seal();
+    }
+}
+
+#[test]
 fn what_is_delivered_after_it_was_sealed_is_shown() {
     let next_hop = crate::support::free_port();
     let gateway = Gateway::start(&Options { next_hop, ..Options::default() });

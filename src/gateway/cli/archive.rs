@@ -2,7 +2,7 @@
 
 use super::args::{Archive as Command, ExportFormat};
 use super::out::{Form, Reader};
-use super::{Failure, Out, ask};
+use super::{Failure, Out, ask, talk};
 use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock};
@@ -13,6 +13,7 @@ use crate::gateway::error::Error;
 use crate::gateway::export::{Export, Writer};
 use crate::gateway::post::Places;
 use crate::gateway::{archive_rows, files, offline, reading};
+use crate::journal::LeafEntry;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -152,7 +153,10 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
             .with_help("an id, a Message-ID, or MAILBOX/UID; `sealpost archive seal` seals what was just accepted"));
     }
     for row in &found {
-        let meta = room.opened.meta(&row.segment, row.slot).map_err(Failure::bad)?;
+        let meta = room.opened.meta(&row.segment, row.slot).map_err(|e| {
+            Failure::bad(format!("{}: {e}", row.id))
+                .with_help("`sealpost archive verify --level 2` says what is damaged; restore that from a copy")
+        })?;
         let accept = meta.accept().map_err(|e| Failure::bad(format!("{}: {e}", row.id)))?;
         if why {
             let rows = archive_rows::why(&row.id, &row.recipients, &accept.ruling).map_err(Failure::bad)?;
@@ -229,14 +233,26 @@ impl From<crate::catalog::Error> for Stop {
     }
 }
 
+/// What a running server has accepted and not sealed. A copy of the archive is verified without: nothing here needs a server.
+fn journal_leaves(places: &Places) -> Vec<LeafEntry> {
+    match ask(places, &Request::Leaves) {
+        Ok(rows) => rows.unwrap_or_default().iter().filter_map(archive_rows::read_leaf).collect(),
+        Err(failure) => {
+            talk("warning", &failure.text, Some("what is not sealed yet is not verified"));
+            Vec::new()
+        }
+    }
+}
+
 fn verify(config: &Config, places: &Places, level: u8, checkpoint: Option<&Path>, out: &Out) -> Result<(), Failure> {
     let outside = checkpoint.map(|path| std::fs::read(path).map_err(|e| Error::io(path, &e))).transpose()?;
     let unlocked = match level {
         0 => None,
         _ => Some(unlock(config, places)?),
     };
-    let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &[] };
     let busy = spinner("verifying");
+    let journal = journal_leaves(places);
+    let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal };
     let report = archive::verify(&RealDisk, &places.archive, &options);
     busy.finish_and_clear();
     let findings: Vec<Value> = report.findings.iter().map(archive_rows::finding).collect();
