@@ -8,7 +8,8 @@ use crate::keyring::{self, Choice, Keyring, RecipientKey, SigningKey};
 use crate::mail::header;
 use crate::mail::summary::ListEntry;
 use crate::mail::{Address, Client, Direction, Envelope};
-use crate::policy::{Already, Facts, Format, KeyFact, Permission, RecipientFacts, SigningFacts};
+use crate::policy::{Facts, Format, KeyFact, Permission, RecipientFacts, SigningFacts};
+use crate::protect;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -85,7 +86,7 @@ pub fn gather(
         subject,
         recipients,
         signing: SigningFacts { permitted, smime, openpgp },
-        already: already(head),
+        already: protect::already(octets),
     };
     Gathered { facts, recipient_keys, signing_keys, visibility: visibility(head, envelope) }
 }
@@ -148,42 +149,10 @@ fn visibility(head: &[u8], envelope: &Envelope) -> Vec<Visibility> {
     envelope.recipients.iter().map(|recipient| of(&recipient.address)).collect()
 }
 
-/// What the outermost Content-Type says about protection by the sender's own program.
-fn already(head: &[u8]) -> Already {
-    let Some(field) = header::named(head, "Content-Type").next() else { return Already::Nothing };
-    let (kind, parameters) = header::structured(field.value);
-    let parameter = |name: &str| {
-        let found = parameters.iter().find(|(attribute, _)| attribute == name);
-        found.map(|(_, value)| value.to_ascii_lowercase())
-    };
-    match kind.as_str() {
-        "multipart/signed" => Already::Signed,
-        "multipart/encrypted" => Already::Encrypted,
-        "application/pkcs7-mime" | "application/x-pkcs7-mime" => match parameter("smime-type").as_deref() {
-            Some("signed-data" | "certs-only") => Already::Signed,
-            _ => Already::Encrypted,
-        },
-        _ => Already::Nothing,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mail::{BodyType, Recipient};
-
-    #[test]
-    fn protection_by_the_sender_is_seen() {
-        let check = |field: &str, expected: Already| assert_eq!(already(field.as_bytes()), expected, "{field}");
-        check("Subject: x\r\n", Already::Nothing);
-        check("Content-Type: text/plain\r\n", Already::Nothing);
-        check("Content-Type: multipart/mixed; boundary=\"multipart/signed\"\r\n", Already::Nothing);
-        check("content-type: Multipart/Signed; boundary=x\r\n", Already::Signed);
-        check("Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"\r\n", Already::Encrypted);
-        check("Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n", Already::Encrypted);
-        check("Content-Type: application/x-pkcs7-mime;\r\n smime-type=Signed-Data\r\n", Already::Signed);
-        check("Content-Type: application/pkcs7-mime; name=smime.p7m\r\n", Already::Encrypted);
-    }
 
     #[test]
     fn who_stands_in_to_or_cc_is_named() {

@@ -2,8 +2,9 @@
 //!
 //! The story: `entity` takes the message apart (Content-* fields and body inside, all else outside) and has `safe` write the
 //! inside in the canonical form that reaches a verifier unchanged. `smime` and `openpgp` sign and encrypt that entity with the
-//! keys given, and `compose` frames the result as RFC 1847, RFC 3156 and RFC 8551 say.
+//! keys given, and `compose` frames the result as RFC 1847, RFC 3156 and RFC 8551 say. `carried` tells what a message brings along.
 
+mod carried;
 mod compose;
 mod encoding;
 mod entity;
@@ -21,6 +22,7 @@ use crate::clock::Timestamp;
 use crate::keyring::{OpenPgpCertificate, OpenPgpSigner, RecipientKey, SigningKey, SmimeCertificate, SmimeSigner};
 use crate::policy::ruling::{Format, Treatment};
 
+pub use carried::already;
 pub use entity::{Parted, part};
 pub use safe::Purpose;
 

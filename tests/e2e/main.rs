@@ -11,3 +11,4 @@ mod protection;
 mod readers;
 mod refusals;
 mod tamper;
+mod tricks;

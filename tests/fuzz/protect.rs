@@ -1,7 +1,8 @@
 //! Taking messages apart for signing: whatever comes in, what comes out can be carried by any relay and is a fixed point.
 
 use crate::driver::run;
-use sealpost::protect::{Parted, Purpose, part};
+use sealpost::policy::Already;
+use sealpost::protect::{Parted, Purpose, already, part};
 
 /// Octets in a line of mail, its CRLF not counted (RFC 5321 section 4.5.3.1.6).
 const LINE_MAX: usize = 998;
@@ -66,4 +67,23 @@ fn entities() {
         b";",
     ];
     run("entity", seeds, tokens, entity);
+}
+
+/// What calls itself protected and is cut off or bent is looked into without trust.
+fn carried(input: &[u8]) {
+    let found = already(input);
+    assert!(found == Already::Nothing || input.windows(13).any(|w| w.eq_ignore_ascii_case(b"Content-Type:")));
+}
+
+#[test]
+fn carried_protection() {
+    let seeds: &[&[u8]] = &[
+        b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: base64\r\n\r\nMIAGCSqGSIb3DQEHA6CAMIACAQA=\r\n",
+        b"Content-Type: application/pkcs7-mime\r\n\r\n\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\xa0\x80\x30",
+        b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b\r\nContent-Type: application/pgp-signature\r\n\r\n--b--\r\n",
+        b"Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n\
+          --b\r\nContent-Type: application/octet-stream\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nwQ4DAAAAAAAAAAABABD/ANIoAXNvbWUgb2N0ZXRzIHRoYXQgbm9ib2R5IGNhbiByZWFkLCB0aGlydA==\r\n\
+          -----END PGP MESSAGE-----\r\n\r\n--b--\r\n",
+    ];
+    run("carried", seeds, &[b"--b\r\n", b"Content-Type: ", b"\x30\x80", b"=", b"--b--"], carried);
 }
