@@ -1,6 +1,6 @@
 //! What a sender, a partner or a full disk could try against the promises, and what comes of it.
 
-use crate::support::{Client, Gateway, Options, Sink, eventually};
+use crate::support::{Client, Gateway, Options, Sink, eventually, free_port};
 use std::time::Duration;
 
 const SECURE: &str = "[[rule]]\nname = \"s\"\nwhen = { subject = \"*[secure]*\" }\nthen = { encrypt = \"required\" }\n";
@@ -33,4 +33,35 @@ fn what_only_calls_itself_encrypted_does_not_leave_in_the_clear() {
     }
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(sink.count(), 0, "nothing left");
+}
+
+/// The notification cannot be stored, the delivery can: who has got the message must not get it again.
+#[test]
+fn a_notification_that_finds_no_room_does_not_repeat_deliveries() {
+    let port = free_port();
+    let mut gateway = Gateway::start(&Options { next_hop: port, ..Options::default() });
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nbody\r\n";
+    let both = ["bob@partner.example", "gone@partner.example"];
+    assert!(hello(gateway.ports.outbound).deliver("alice@example.org", &both, message).starts_with("250 "));
+    gateway.kill();
+    gateway.edit_config(|text| text.replace("low_space_bytes = 1048576", "low_space_bytes = 1000000000000000"));
+    let sink = Sink::on_port_with(port, |recipient| match recipient {
+        "gone@partner.example" => "550 5.1.1 no such user".to_owned(),
+        _ => "250 2.1.5 OK".to_owned(),
+    });
+    gateway.serve();
+    for round in 1..=3 {
+        eventually("the sender cannot be told", Duration::from_secs(20), || {
+            (gateway.log().matches("could not be told").count() >= round).then_some(())
+        });
+        gateway.must(&["queue", "retry", "--all"]);
+    }
+    assert_eq!(sink.count(), 1, "bob has it once");
+    gateway.stop();
+    gateway.edit_config(|text| text.replace("low_space_bytes = 1000000000000000", "low_space_bytes = 1048576"));
+    gateway.serve();
+    let arrived = sink.wait_for(2, Duration::from_secs(20));
+    let bounces: Vec<_> = arrived.iter().filter(|one| one.sender.is_empty()).collect();
+    assert_eq!(bounces.len(), 1);
+    assert!(bounces[0].text().contains("gone@partner.example") && !bounces[0].text().contains("bob@"));
 }

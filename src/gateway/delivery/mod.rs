@@ -27,10 +27,10 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long a message rests whose results could not be recorded.
+/// How long a message rests whose sender could not be told of a failure.
 const STORE_AGAIN_S: i64 = 60;
 
-/// Whether results were recorded.
+/// Whether all results were recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stored {
     Yes,
@@ -250,7 +250,7 @@ impl Delivery {
         let next_at = next_at.min();
         let next_at = match self.store(entry, results).await {
             Stored::Yes => next_at,
-            // Nothing was recorded: the recipients are as open as before.
+            // The recipients that failed are as open as before.
             Stored::No => Some(self.post.now().plus_s(STORE_AGAIN_S)),
         };
         match next_at {
@@ -263,16 +263,24 @@ impl Delivery {
         }
     }
 
-    /// Makes results durable in the right order: the sender's notification first, so that a crash between repeats it rather than
-    /// loses it.
+    /// Records results. What was delivered or deferred waits for nothing; of failures the sender is told first, so that a crash
+    /// between repeats the notification rather than loses it. When he cannot be told, the failed recipients alone stay open.
     async fn store(&self, entry: &Entry, results: Vec<RecipientResult>) -> Stored {
-        let failed: Vec<&RecipientResult> =
-            results.iter().filter(|result| matches!(result.outcome, Outcome::Failed { .. })).collect();
-        let sync = if failed.is_empty() { Sync::Lazy } else { Sync::Now };
+        let is_failed = |result: &RecipientResult| matches!(result.outcome, Outcome::Failed { .. });
+        let (failed, others): (Vec<_>, Vec<_>) = results.into_iter().partition(is_failed);
+        self.keep(entry, others, Sync::Lazy);
+        if failed.is_empty() {
+            return Stored::Yes;
+        }
         if let Err(e) = bounce::tell_sender(&self.post, entry, &failed).await {
             tracing::error!("{}: the sender could not be told: {e}; trying again", entry.accept.id);
             return Stored::No;
         }
+        self.keep(entry, failed, Sync::Now);
+        Stored::Yes
+    }
+
+    fn keep(&self, entry: &Entry, results: Vec<RecipientResult>, sync: Sync) {
         for result in &results {
             self.audit(entry, result);
         }
@@ -280,7 +288,6 @@ impl Delivery {
             // A lost result costs a duplicate after the next start, never a loss.
             tracing::error!("{}: result not recorded: {e}", entry.accept.id);
         }
-        Stored::Yes
     }
 
     fn audit(&self, entry: &Entry, result: &RecipientResult) {
