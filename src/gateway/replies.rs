@@ -9,6 +9,8 @@ pub use crate::smtp::server::reply::ACCEPTED;
 
 /// The client may not send to this recipient through us.
 pub static RELAYING_DENIED: Reply = Reply::new(550, "5.7.1", "Relaying denied");
+/// No route serves the recipient's domain.
+pub static NO_ROUTE: Reply = Reply::new(550, "5.4.4", "No route to this domain");
 /// The message has passed too many hosts (RFC 5321 section 6.3).
 pub static LOOP: Reply = Reply::new(554, "5.4.6", "Mail loop: too many Received fields");
 /// A rule, or the lack of a key, forbids the message.

@@ -137,17 +137,17 @@ impl Conversation {
 
     fn recipient(&mut self, recipient: &Recipient) {
         let post = &self.house.post;
-        match permission::relaying(&post.config(), &self.door.listener, self.ip, &recipient.address) {
-            Relaying::Allowed => self.session.accept(&mut self.out),
-            Relaying::Denied => {
-                let mut event = AuditEvent::new(post.now(), "refused");
-                event.who = Some(self.ip.to_string());
-                event.recipient = Some(recipient.address.to_string());
-                event.detail = replies::RELAYING_DENIED.text();
-                post.audit().write(&event);
-                self.session.refuse(&replies::RELAYING_DENIED, &mut self.out);
-            }
-        }
+        let why = match permission::relaying(&post.config(), &self.door.listener, self.ip, &recipient.address) {
+            Relaying::Allowed => return self.session.accept(&mut self.out),
+            Relaying::Denied => &replies::RELAYING_DENIED,
+            Relaying::NoRoute => &replies::NO_ROUTE,
+        };
+        let mut event = AuditEvent::new(post.now(), "refused");
+        event.who = Some(self.ip.to_string());
+        event.recipient = Some(recipient.address.to_string());
+        event.detail = why.text();
+        post.audit().write(&event);
+        self.session.refuse(why, &mut self.out);
     }
 
     /// Before the 354: what cannot be stored is not asked for.

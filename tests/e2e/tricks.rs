@@ -65,3 +65,17 @@ fn a_notification_that_finds_no_room_does_not_repeat_deliveries() {
     assert_eq!(bounces.len(), 1);
     assert!(bounces[0].text().contains("gone@partner.example") && !bounces[0].text().contains("bob@"));
 }
+
+#[test]
+fn what_no_route_serves_is_refused_at_once() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), ..Options::default() });
+    gateway.edit_config(|text| text.replace("domains = [\"*\"]", "domains = [\"example.org\", \"partner.example\"]"));
+    gateway.serve();
+    let mut client = hello(gateway.ports.outbound);
+    let message = b"From: alice@example.org\r\n\r\nx\r\n";
+    let reply = client.deliver("alice@example.org", &["bob@elsewhere.example"], message);
+    assert!(reply.starts_with("550 5.4.4"), "{reply}");
+    let reply = client.deliver("alice@example.org", &["bob@partner.example"], message);
+    assert!(reply.starts_with("250 "), "{reply}");
+}

@@ -111,6 +111,7 @@ impl Delivery {
     fn enqueue(self: &Arc<Self>, entry: &Entry) {
         let config = self.post.config();
         let now = self.post.now();
+        let mut is_routable = true;
         for (rendition, plan) in (0u32..).zip(&entry.accept.renditions) {
             let mut due_by_route: BTreeMap<Option<usize>, Timestamp> = BTreeMap::new();
             for &recipient in &plan.recipients {
@@ -121,9 +122,12 @@ impl Delivery {
             for (route, due) in due_by_route {
                 match route {
                     Some(route) => self.add(Job { id: entry.accept.id, rendition, route }, due, now),
-                    None => self.fail_unroutable(entry.clone()),
+                    None => is_routable = false,
                 }
             }
+        }
+        if !is_routable {
+            self.fail_unroutable(entry.clone());
         }
     }
 
@@ -303,7 +307,7 @@ impl Delivery {
         self.post.audit().write(&Event { id, recipient, detail, ..Event::new(self.post.now(), event) });
     }
 
-    /// No route serves these recipients.
+    /// No route serves these recipients any more: the configuration has changed since they were accepted. Once for all renditions.
     fn fail_unroutable(self: &Arc<Self>, entry: Entry) {
         let config = self.post.config();
         let unroutable = |recipient: &u32| {
@@ -316,8 +320,11 @@ impl Delivery {
         let results = settle::settle(&config.queue, &entry, &recipients, fates, "", self.post.now());
         let this = self.clone();
         tokio::spawn(async move {
-            if this.store(&entry, results).await == Stored::No {
-                tracing::error!("{}: stays in the queue until the next start", entry.accept.id);
+            while this.store(&entry, results.clone()).await == Stored::No {
+                tokio::select! {
+                    () = stopping(&this.closing) => return,
+                    () = tokio::time::sleep(Duration::from_secs(STORE_AGAIN_S.unsigned_abs())) => {}
+                }
             }
         });
     }
