@@ -29,6 +29,7 @@ mod gather;
 mod host_key;
 pub mod init;
 mod listen;
+mod logins;
 pub mod observe;
 mod offline;
 mod permission;

@@ -3,6 +3,7 @@
 
 use super::config::{Changed, Config};
 use super::files;
+use super::logins::Logins;
 use super::observe::{Audit, Event};
 use super::tls::Presented;
 use crate::access::Accounts;
@@ -45,6 +46,7 @@ pub struct Post {
     accounts: Accounts,
     audit: Audit,
     rendering: Semaphore,
+    logins: Logins,
     accepted: mpsc::UnboundedSender<MailId>,
 }
 
@@ -87,6 +89,7 @@ impl Post {
             accounts,
             audit,
             rendering: Semaphore::new(cores),
+            logins: Logins::start().map_err(|e| Error::of("threads for logins", e))?,
             accepted,
         };
         Ok((post, accepted_ids))
@@ -160,6 +163,11 @@ impl Post {
     /// As many renderings at once as there are cores.
     pub fn rendering(&self) -> &Semaphore {
         &self.rendering
+    }
+
+    /// Where passwords are checked, as many at once as there are cores: each takes a core's time and 19 MiB.
+    pub fn logins(&self) -> &Logins {
+        &self.logins
     }
 
     /// An id for a message that arrives now.

@@ -1,6 +1,6 @@
 //! What a sender, a partner or a full disk could try against the promises, and what comes of it.
 
-use crate::support::{Client, Gateway, Options, Sink, eventually, free_port};
+use crate::support::{Client, Gateway, Options, Sink, eventually, free_port, peers};
 use std::time::Duration;
 
 const SECURE: &str = "[[rule]]\nname = \"s\"\nwhen = { subject = \"*[secure]*\" }\nthen = { encrypt = \"required\" }\n";
@@ -78,4 +78,37 @@ fn what_no_route_serves_is_refused_at_once() {
     assert!(reply.starts_with("550 5.4.4"), "{reply}");
     let reply = client.deliver("alice@example.org", &["bob@partner.example"], message);
     assert!(reply.starts_with("250 "), "{reply}");
+}
+
+/// Forty wrong passwords at once: each takes 19 MiB and a core, and mail goes on.
+#[test]
+fn a_crowd_at_the_login_takes_bounded_memory() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let script = r#"
+import poplib, ssl, sys, threading
+context = ssl.create_default_context(cafile=sys.argv[2])
+start = threading.Barrier(40)
+def attempt(n):
+    box = poplib.POP3_SSL("localhost", int(sys.argv[1]), context=context, timeout=60)
+    box.user("nobody%d" % n)
+    start.wait()
+    try:
+        box.pass_("wrong")
+        print("in")
+    except poplib.error_proto as e:
+        print(e)
+threads = [threading.Thread(target=attempt, args=(n,)) for n in range(40)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+"#;
+    let ca = gateway.ca();
+    let port = gateway.ports.pop3s.to_string();
+    let said = peers::python(script, &[&port, ca.to_str().expect("UTF-8")]);
+    assert_eq!(said.matches("[AUTH]").count(), 40, "{said}");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).expect("status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let peak_kib: usize = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!(peak_kib < (150 + 25 * cores) * 1024, "{peak_kib} KiB");
 }
