@@ -12,9 +12,9 @@
 
 use super::gather::{self, Entrance, Gathered};
 use super::plan;
-use super::post::Post;
+use super::post::{Post, is_large};
 use super::received;
-use super::render;
+use super::render::{self, Made};
 use super::replies;
 use crate::journal::{AcceptDraft, Draft, RenditionDraft};
 use crate::mail::{Client, Direction, Envelope, MailId};
@@ -60,6 +60,10 @@ pub enum Partial {
 
 /// Carries a message from its last octet to its reply. Nothing is accepted unless it is durable.
 pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
+    let _room = match is_large(intake.draft.bytes()) {
+        true => post.rooms().incoming.take(intake.draft.bytes()).await,
+        false => None,
+    };
     let octets = match post.octets_of(&intake.draft) {
         Ok(octets) => Arc::new(octets),
         Err(e) => return Answer::All(replies::of_journal(&e)),
@@ -79,8 +83,8 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
             return refusal(&intake.envelope, &ruling, partial);
         }
     }
-    let renditions = match renditions(post, &intake, gathered, &ruling, octets).await {
-        Ok(renditions) => renditions,
+    let Made { renditions, room: _rendered } = match renditions(post, &intake, gathered, &ruling, octets).await {
+        Ok(made) => made,
         Err(reply) => return Answer::All(reply),
     };
     let recipients = intake.envelope.recipients.len();
@@ -96,15 +100,15 @@ fn refused(ruling: &Ruling) -> Vec<usize> {
 }
 
 /// Steps 3 to 4: what each group of recipients gets. A journal listener's mail is for the archive alone.
-async fn renditions(
-    post: &Arc<Post>,
+async fn renditions<'p>(
+    post: &'p Arc<Post>,
     intake: &Intake,
     gathered: Gathered,
     ruling: &Ruling,
     octets: Arc<Vec<u8>>,
-) -> Result<Vec<RenditionDraft>, Reply> {
+) -> Result<Made<'p>, Reply> {
     if intake.client.direction == Direction::Journal {
-        return Ok(Vec::new());
+        return Ok(Made::default());
     }
     let planned = plan::plan(&ruling.recipients, &gathered.visibility);
     let block = received::received(post.config().hostname.as_str(), &intake.client, &intake.draft.id());

@@ -21,6 +21,12 @@ pub static ARCHIVE_UNAVAILABLE: Reply = Reply::new(451, "4.3.0", "Cannot store m
 pub static STORAGE_FULL: Reply = Reply::new(452, "4.3.1", "Insufficient storage, try again later");
 /// A key that should work does not, or a part of ours failed.
 pub static TEMPORARY: Reply = Reply::new(451, "4.3.0", "Temporary failure, try again later");
+/// Large, and to be encrypted for so many hidden recipients one by one that there is no room for it.
+pub static TOO_MANY_RENDITIONS: Reply = Reply::new(
+    554,
+    "5.3.4",
+    "Too large to be encrypted for so many recipients; name them in To or send to fewer at once",
+);
 /// The message cannot be put into the protected form that a rule asks for.
 pub static CANNOT_PROTECT: Reply = Reply::new(554, "5.6.3", "The message cannot be signed or encrypted as required");
 

@@ -10,7 +10,7 @@ mod settle;
 
 use super::ending::{stopping, until};
 use super::observe::Event;
-use super::post::{AcceptedIds, Post};
+use super::post::{AcceptedIds, Post, is_large};
 use crate::clock::Timestamp;
 use crate::journal::{Entry, Outcome, RecipientResult, RecipientState, Sync};
 use crate::mail::MailId;
@@ -197,6 +197,11 @@ impl Delivery {
             self.agenda().done(job);
             return connection;
         };
+        let bytes = rendition_bytes(&entry, &job);
+        let _room = match is_large(bytes) {
+            true => self.post.rooms().outgoing.take(bytes).await,
+            false => None,
+        };
         let octets = match self.octets(&job).await {
             Ok(octets) => octets,
             Err(e) => {
@@ -350,6 +355,11 @@ fn pending_since(entry: &Entry, recipient: u32) -> Option<Timestamp> {
         Some(RecipientState::Pending { next_at, .. }) => Some(*next_at),
         _ => None,
     }
+}
+
+fn rendition_bytes(entry: &Entry, job: &Job) -> u64 {
+    let rendition = usize::try_from(job.rendition).ok().and_then(|at| entry.accept.renditions.get(at));
+    rendition.map_or(0, |rendition| rendition.bytes)
 }
 
 fn route_of(config: &super::config::Config, entry: &Entry, recipient: u32) -> Option<usize> {
