@@ -112,3 +112,16 @@ threads = [threading.Thread(target=attempt, args=(n,)) for n in range(40)]
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     assert!(peak_kib < (150 + 25 * cores) * 1024, "{peak_kib} KiB");
 }
+
+/// A key that is taken away goes on encrypting and signing when the server cannot reload: the command has to say so.
+#[test]
+fn a_command_says_when_the_server_did_not_take_its_change() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    std::fs::write(gateway.dir().join("policies/broken.toml"), "[[rule]]\nnonsense").expect("write");
+    let certificate = gateway.dir().join("officer/cert.pgp");
+    let output = gateway.cli(&["key", "import", certificate.to_str().expect("UTF-8"), "--address", "o@example.org"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(75), "{stderr}");
+    assert!(stderr.contains("keeps what it has") && stderr.contains("broken.toml"), "{stderr}");
+}
