@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long a message rests whose sender could not be told of a failure.
+/// How long a message rests whose sender could not be told of a failure, or whose attempt panicked.
 const STORE_AGAIN_S: i64 = 60;
 
 /// Whether all results were recorded.
@@ -163,7 +163,9 @@ impl Delivery {
         let mut connection = self.idle_connection(route);
         while !*self.closing.borrow() {
             let Some(job) = self.agenda().take(route, self.post.now()) else { break };
-            connection = self.attempt(job, connection).await;
+            let this = self.clone();
+            let attempt = tokio::spawn(async move { this.attempt(job, connection).await });
+            connection = attempt.await.unwrap_or_else(|e| self.rescue(job, &e));
         }
         if let Some(open) = connection {
             self.idle[route].lock().unwrap_or_else(PoisonError::into_inner).push((open, Instant::now()));
@@ -171,6 +173,15 @@ impl Delivery {
         let workers = self.agenda().worker_ended(route, self.post.now());
         self.staff(route, workers);
         self.changed.notify_one();
+    }
+
+    /// A panic costs the connection, never the job or the worker's place.
+    fn rescue(self: &Arc<Self>, job: Job, panic: &tokio::task::JoinError) -> Option<Connection> {
+        tracing::error!("bug: {}: an attempt ended: {panic}", job.id);
+        let now = self.post.now();
+        let workers = self.agenda().again(job, now.plus_s(STORE_AGAIN_S), now);
+        self.staff(job.route, workers);
+        None
     }
 
     fn idle_connection(&self, route: usize) -> Option<Connection> {
