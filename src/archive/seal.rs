@@ -115,7 +115,7 @@ impl Archive {
     }
 
     /// Steps 2 to 4: all four files durable and read back.
-    fn write_segment(
+    pub(super) fn write_segment(
         &self,
         journal: &Journal,
         clock: &dyn Clock,
@@ -153,13 +153,13 @@ impl Archive {
         Ok(seal)
     }
 
-    fn wrap(&self, key: &SegmentKey, segment: &SegmentId) -> Result<Wrap, Error> {
+    pub(super) fn wrap(&self, key: &SegmentKey, segment: &SegmentId) -> Result<Wrap, Error> {
         let generation = self.inner.generation.number;
         let aad = wrap_aad(self.id().octets(), segment.octets(), generation);
         Ok(Wrap { generation, sealed: self.inner.public.seal(WRAP_LABEL, &aad, key.expose())? })
     }
 
-    fn describe(&self, written: &Written, through: u64, months: Vec<(u32, u64)>) -> Seal {
+    pub(super) fn describe(&self, written: &Written, through: u64, months: Vec<(u32, u64)>) -> Seal {
         let last = self.last_segment();
         let before = last.as_ref().map(|info| info.seal.totals).unwrap_or_default();
         let keys = written.keys.encode();
@@ -189,7 +189,7 @@ impl Archive {
     }
 
     /// Gives the data object its name, with key objects and cover beside it, and reads all back.
-    fn publish(&self, seal: &Seal, written: &Written) -> Result<(), Error> {
+    pub(super) fn publish(&self, seal: &Seal, written: &Written) -> Result<(), Error> {
         let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
         let data = layout.data(&seal.segment);
         let (keys, cover) = (written.keys.encode(), written.cover.encode());
@@ -319,7 +319,7 @@ fn declare_lost(journal: &Journal, sealable: &mut Sealable, id: &MailId) -> Resu
 }
 
 /// Step 5: a leaf, durable when this returns.
-fn append(journal: &Journal, leaf: Leaf) -> Result<u64, Error> {
+pub(super) fn append(journal: &Journal, leaf: Leaf) -> Result<u64, Error> {
     let (sender, receiver) = mpsc::channel();
     journal.append_leaf(
         leaf,

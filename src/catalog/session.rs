@@ -104,6 +104,11 @@ struct Session {
     parties: String,
 }
 
+/// The newest `?3` UIDs from `?2` on that are seen by `?1`, newest first.
+const INBOX_UIDS: &str =
+    "SELECT DISTINCT uid FROM parties WHERE address IN (SELECT value FROM json_each(?1)) AND uid >= ?2
+    AND mailbox IN (SELECT number FROM mailboxes WHERE last_uid >= ?2) ORDER BY uid DESC LIMIT ?3";
+
 impl Session {
     fn archive_mailboxes(&self) -> rusqlite::Result<Vec<Mailbox>> {
         // Those who see everything need not count everything.
@@ -128,7 +133,10 @@ impl Session {
 
     /// `INBOX` beside the other mailboxes: its UIDNEXT never falls when old mail leaves it.
     fn inbox(&self, others: &[Mailbox]) -> rusqlite::Result<Mailbox> {
-        let messages = u32::try_from(self.inbox_uids(0)?.len()).unwrap_or(u32::MAX);
+        let sql = format!("SELECT count(*) FROM ({INBOX_UIDS})");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let count = |first| statement.query_row(params![self.parties, first, MAILBOX_MESSAGES_MAX], |row| row.get(0));
+        let messages = self.first_recent()?.map_or(Ok(0), count)?;
         let uid_next = others.iter().map(|mailbox| mailbox.uid_next).max().unwrap_or(1);
         Ok(self.named(INBOX.to_owned(), messages, uid_next))
     }
@@ -143,12 +151,9 @@ impl Session {
     /// The newest recent UIDs, ascending, from `from_uid` on.
     fn inbox_uids(&self, from_uid: u32) -> rusqlite::Result<Vec<u32>> {
         let Some(first) = self.first_recent()? else { return Ok(Vec::new()) };
-        let sql = "SELECT DISTINCT uid FROM parties WHERE address IN (SELECT value FROM json_each(?1)) AND uid >= ?2
-                   AND mailbox IN (SELECT number FROM mailboxes WHERE last_uid >= ?2) ORDER BY uid DESC LIMIT ?3";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let newest = statement.query_map(params![self.parties, first, MAILBOX_MESSAGES_MAX], |row| row.get(0))?;
-        let mut uids: Vec<u32> = newest.collect::<rusqlite::Result<_>>()?;
-        uids.retain(|uid| *uid >= from_uid);
+        let mut statement = self.connection.prepare_cached(INBOX_UIDS)?;
+        let from = params![self.parties, first.max(from_uid), MAILBOX_MESSAGES_MAX];
+        let mut uids: Vec<u32> = statement.query_map(from, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         uids.reverse();
         Ok(uids)
     }

@@ -46,12 +46,12 @@ impl Memory {
         segments.push((segment, (units, events.to_vec())));
         segment
     }
-    fn content(&self, segment: &Segment) -> Content {
+    fn content<T>(&self, segment: &Segment, read: impl FnOnce(&Content) -> T) -> T {
         let segments = self.segments.lock().expect("whole");
-        segments.iter().find(|(s, _)| s == segment).expect("a segment").1.clone()
+        read(&segments.iter().find(|(s, _)| s == segment).expect("a segment").1)
     }
     fn unit(&self, segment: &Segment, slot: u32) -> Unit {
-        self.content(segment).0[slot as usize].clone()
+        self.content(segment, |(units, _)| units[slot as usize].clone())
     }
 }
 
@@ -67,10 +67,10 @@ impl Sealed for Memory {
         Ok(self.segments_after(None)?.into_iter().find(|s| s.seal_index == seal_index))
     }
     fn directory(&self, segment: &Segment) -> Result<Vec<Entry>, Unreadable> {
-        Ok(self.content(segment).0.into_iter().map(|unit| unit.entry).collect())
+        Ok(self.content(segment, |(units, _)| units.iter().map(|unit| unit.entry.clone()).collect()))
     }
     fn events(&self, segment: &Segment) -> Result<Vec<u32>, Unreadable> {
-        Ok(self.content(segment).1)
+        Ok(self.content(segment, |(_, events)| events.clone()))
     }
     fn facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
         self.unit(segment, slot).facts.ok_or(Unreadable::Damaged("bent".into()))

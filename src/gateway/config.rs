@@ -1,7 +1,12 @@
 //! `sealpost.toml`: what it may say and what its words mean. Reads text, never files; a value that stands here is valid.
 
+mod value;
+
+pub use value::{
+    AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,
+};
+
 use crate::mail::Direction;
-use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -104,7 +109,7 @@ pub struct Listener {
 impl Listener {
     /// Whether a client at `ip` is in `relay_networks`.
     pub fn relays_for(&self, ip: IpAddr) -> bool {
-        self.relay_networks.iter().any(|network| network.0.contains(&ip.to_canonical()))
+        self.relay_networks.iter().any(|network| network.contains(ip))
     }
 }
 
@@ -264,7 +269,7 @@ impl Config {
     }
     /// Whether mail for `domain` is ours.
     pub fn is_local(&self, domain: &str) -> bool {
-        self.local_domains.iter().any(|local| local.0.eq_ignore_ascii_case(domain))
+        self.local_domains.iter().any(|local| local.is(domain))
     }
     /// The route of a recipient domain: the first that names it.
     pub fn route_of(&self, domain: &str) -> Option<usize> {
@@ -281,246 +286,6 @@ pub enum Changed {
     No,
 }
 
-/// A name that fits after EHLO and into header fields.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Hostname(String);
-
-/// A domain, compared without regard to ASCII case.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Domain(String);
-
-/// `*`, `example.org` or `*.example.org` (subdomains alone).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum DomainPattern {
-    /// Every domain.
-    Any,
-    /// This one.
-    Exactly(Domain),
-    /// Those below this one.
-    Below(Domain),
-}
-
-/// `*@example.org`, `alice@example.org`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct AddressPattern {
-    local: Option<String>,
-    domain: Domain,
-}
-
-/// A network in CIDR notation, or one address.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Network(IpNet);
-
-/// Where a route connects to: at least one.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "OneOrMany")]
-pub struct NextHops(Vec<HostPort>);
-
-/// `host:port`, `[::1]:port`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HostPort {
-    /// Name or address, without brackets.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
-
-/// At least one wait, each at least a second.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Vec<u64>")]
-pub struct RetrySchedule(Vec<u64>);
-
-/// Octets of a journal file, within what the journal can use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u64")]
-pub struct JournalFileBytes(u64);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Hostname {
-    /// As written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Hostname {
-    type Error = String;
-    fn try_from(text: String) -> Result<Hostname, String> {
-        if text.is_ascii() && is_domain(&text) {
-            Ok(Hostname(text))
-        } else {
-            Err(format!("`{text}` is not a host name"))
-        }
-    }
-}
-
-impl TryFrom<String> for Domain {
-    type Error = String;
-    fn try_from(text: String) -> Result<Domain, String> {
-        if is_domain(&text) { Ok(Domain(text)) } else { Err(format!("`{text}` is not a domain")) }
-    }
-}
-
-/// The one address parser decides, so that configuration and mail agree on what a domain is.
-fn is_domain(text: &str) -> bool {
-    !text.starts_with('[') && crate::mail::Address::parse(&format!("x@{text}")).is_ok()
-}
-
-impl DomainPattern {
-    /// Whether `domain` is meant.
-    pub fn matches(&self, domain: &str) -> bool {
-        match self {
-            DomainPattern::Any => true,
-            DomainPattern::Exactly(this) => this.0.eq_ignore_ascii_case(domain),
-            DomainPattern::Below(this) => {
-                let cut = domain.len().checked_sub(this.0.len() + 1);
-                cut.and_then(|at| domain.get(at..)).is_some_and(|tail| {
-                    tail.starts_with('.') && tail[1..].eq_ignore_ascii_case(&this.0) && tail.len() < domain.len()
-                })
-            }
-        }
-    }
-}
-
-impl TryFrom<String> for DomainPattern {
-    type Error = String;
-    fn try_from(text: String) -> Result<DomainPattern, String> {
-        if text == "*" {
-            return Ok(DomainPattern::Any);
-        }
-        match text.strip_prefix("*.") {
-            Some(rest) => Ok(DomainPattern::Below(Domain::try_from(rest.to_owned())?)),
-            None => Ok(DomainPattern::Exactly(Domain::try_from(text)?)),
-        }
-    }
-}
-
-impl AddressPattern {
-    /// Whether `address` is meant; case does not count.
-    pub fn matches(&self, address: &crate::mail::Address) -> bool {
-        let local = |l: &String| l.eq_ignore_ascii_case(address.local_part());
-        address.is_in_domain(&self.domain.0) && self.local.as_ref().is_none_or(local)
-    }
-}
-
-impl TryFrom<String> for AddressPattern {
-    type Error = String;
-    fn try_from(text: String) -> Result<AddressPattern, String> {
-        if let Some(domain) = text.strip_prefix("*@") {
-            return Ok(AddressPattern { local: None, domain: Domain::try_from(domain.to_owned())? });
-        }
-        let address =
-            crate::mail::Address::parse(&text).map_err(|e| format!("`{text}`: {e}; write `*@domain` or an address"))?;
-        let local = Some(address.local_part().to_owned());
-        Ok(AddressPattern { local, domain: Domain(address.domain().to_owned()) })
-    }
-}
-
-impl TryFrom<String> for Network {
-    type Error = String;
-    fn try_from(text: String) -> Result<Network, String> {
-        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        net.map(Network).map_err(|_| format!("`{text}` is not a network like 10.0.0.0/8"))
-    }
-}
-
-impl NextHops {
-    /// In the order to try.
-    pub fn iter(&self) -> impl Iterator<Item = &HostPort> {
-        self.0.iter()
-    }
-}
-
-impl TryFrom<OneOrMany> for NextHops {
-    type Error = String;
-    fn try_from(given: OneOrMany) -> Result<NextHops, String> {
-        let texts = match given {
-            OneOrMany::One(text) => vec![text],
-            OneOrMany::Many(texts) => texts,
-        };
-        if texts.is_empty() {
-            return Err("names no next hop".to_owned());
-        }
-        texts.iter().map(|text| HostPort::parse(text)).collect::<Result<_, _>>().map(NextHops)
-    }
-}
-
-impl HostPort {
-    /// Reads `host:port`.
-    pub fn parse(text: &str) -> Result<HostPort, String> {
-        let fault = || format!("`{text}` is not host:port");
-        let (host, port) = text.rsplit_once(':').ok_or_else(fault)?;
-        let port: u16 = port.parse().map_err(|_| fault())?;
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-        let valid = match bare {
-            Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => is_domain(host),
-        };
-        if !valid || port == 0 {
-            return Err(fault());
-        }
-        Ok(HostPort { host: bare.unwrap_or(host).to_owned(), port })
-    }
-}
-
-impl std::fmt::Display for HostPort {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl RetrySchedule {
-    /// The wait before try number `attempt` + 1 (the first retry is attempt 1).
-    pub fn wait_s(&self, attempt: u32) -> u64 {
-        let at = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
-        self.0.get(at).or(self.0.last()).copied().unwrap_or(60)
-    }
-}
-
-impl TryFrom<Vec<u64>> for RetrySchedule {
-    type Error = String;
-    fn try_from(waits: Vec<u64>) -> Result<RetrySchedule, String> {
-        match waits.iter().all(|&s| s >= 1) && !waits.is_empty() {
-            true => Ok(RetrySchedule(waits)),
-            false => Err("retry_s needs at least one wait, each at least 1 second".to_owned()),
-        }
-    }
-}
-
-impl JournalFileBytes {
-    const MIN: u64 = crate::journal::FILE_BYTES_MIN;
-    const MAX: u64 = crate::journal::FILE_BYTES_MAX;
-    /// Octets.
-    pub fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl TryFrom<u64> for JournalFileBytes {
-    type Error = String;
-    fn try_from(bytes: u64) -> Result<JournalFileBytes, String> {
-        match (Self::MIN..=Self::MAX).contains(&bytes) {
-            true => Ok(JournalFileBytes(bytes)),
-            false => Err(format!("file_bytes must be between {} and {}", Self::MIN, Self::MAX)),
-        }
-    }
-}
-
 impl Timeouts {
     /// How long a silent client is kept.
     pub fn server_idle(&self) -> Duration {
@@ -535,7 +300,7 @@ impl Default for TlsFiles {
 }
 impl Default for Queue {
     fn default() -> Self {
-        Queue { retry_s: RetrySchedule(vec![60, 300, 900, 3600]), lifetime_s: 432_000, delay_warning_s: 14_400 }
+        Queue { retry_s: RetrySchedule::default(), lifetime_s: 432_000, delay_warning_s: 14_400 }
     }
 }
 impl Default for Timeouts {
@@ -559,7 +324,7 @@ impl Default for Limits {
 impl Default for Journal {
     fn default() -> Self {
         Journal {
-            file_bytes: JournalFileBytes(67_108_864),
+            file_bytes: JournalFileBytes::default(),
             spares: 1,
             low_space_bytes: 268_435_456,
             danger_volatile_filesystem: false,

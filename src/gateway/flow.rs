@@ -75,18 +75,11 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
     let entrance = Entrance { config: &config, listener: intake.listener.map(|index| &config.listener[index]) };
     let keyring = post.keyring();
     let gathered = gather::gather(entrance, &intake.client, &intake.envelope, &octets, &keyring, post.now());
-    let ruling = post.policy().judge(&gathered.facts);
-    let refused = refused(&ruling);
-    if !refused.is_empty() {
-        post.audit_refusals(&intake.client, &intake.envelope, &ruling);
-        if partial == Partial::All || refused.len() == ruling.recipients.len() {
-            return refusal(&intake.envelope, &ruling, partial);
-        }
-    }
-    let Made { renditions, room: _rendered } = match renditions(post, &intake, gathered, &ruling, octets).await {
-        Ok(made) => made,
-        Err(reply) => return Answer::All(reply),
-    };
+    let Ruled { ruling, made: Made { renditions, room: _rendered } } =
+        match rule(post, &intake, gathered, &octets, partial).await {
+            Ok(ruled) => ruled,
+            Err(answer) => return answer,
+        };
     let recipients = intake.envelope.recipients.len();
     match commit(post, intake, &ruling, renditions).await {
         Err(reply) => Answer::All(reply),
@@ -94,19 +87,53 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
     }
 }
 
+/// What is to be committed.
+struct Ruled<'p> {
+    ruling: Ruling,
+    made: Made<'p>,
+}
+
+/// Steps 3 and 4. A message that turns out to be unsignable is judged once more, knowing it: where a signature is required it is
+/// refused, where it is welcome it goes without.
+async fn rule<'p>(
+    post: &'p Arc<Post>,
+    intake: &Intake,
+    mut gathered: Gathered,
+    octets: &Arc<Vec<u8>>,
+    partial: Partial,
+) -> Result<Ruled<'p>, Answer> {
+    let policy = post.policy();
+    for _ in 0..2 {
+        let ruling = policy.judge(&gathered.facts);
+        let refused = refused(&ruling);
+        if !refused.is_empty() {
+            post.audit_refusals(&intake.client, &intake.envelope, &ruling);
+            if partial == Partial::All || refused.len() == ruling.recipients.len() {
+                return Err(refusal(&intake.envelope, &ruling, partial));
+            }
+        }
+        match renditions(post, intake, &gathered, &ruling, octets).await {
+            Ok(made) => return Ok(Ruled { ruling, made }),
+            Err(render::Fault::Reply(reply)) => return Err(Answer::All(reply)),
+            Err(render::Fault::Unsignable(reason)) => gathered.cannot_be_signed(&reason),
+        }
+    }
+    Err(Answer::All(replies::CANNOT_PROTECT.clone()))
+}
+
 fn refused(ruling: &Ruling) -> Vec<usize> {
     let is_refused = |index: &usize| matches!(ruling.recipients[*index].disposition, Disposition::Refuse { .. });
     (0..ruling.recipients.len()).filter(is_refused).collect()
 }
 
-/// Steps 3 to 4: what each group of recipients gets. A journal listener's mail is for the archive alone.
+/// Step 4: what each group of recipients gets. A journal listener's mail is for the archive alone.
 async fn renditions<'p>(
     post: &'p Arc<Post>,
     intake: &Intake,
-    gathered: Gathered,
+    gathered: &Gathered,
     ruling: &Ruling,
-    octets: Arc<Vec<u8>>,
-) -> Result<Made<'p>, Reply> {
+    octets: &Arc<Vec<u8>>,
+) -> Result<Made<'p>, render::Fault> {
     if intake.client.direction == Direction::Journal {
         return Ok(Made::default());
     }

@@ -26,6 +26,14 @@ pub struct Gathered {
     pub visibility: Vec<Visibility>,
 }
 
+impl Gathered {
+    /// A fact found late: the message as it is cannot carry a signature.
+    pub fn cannot_be_signed(&mut self, reason: &str) {
+        let missing = || KeyFact::Missing { reason: reason.to_owned() };
+        (self.facts.signing.smime, self.facts.signing.openpgp) = (missing(), missing());
+    }
+}
+
 /// At most one key of each format.
 #[derive(Debug)]
 pub struct Keys<K> {

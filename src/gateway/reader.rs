@@ -13,7 +13,7 @@ use crate::pop3;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// Octets read at once.
@@ -121,7 +121,7 @@ pub async fn imap(house: House, door: Arc<Door>, stream: Stream, ip: IpAddr) -> 
         (None, false) => imap::TlsState::Absent,
     };
     let session = imap::Session::new(imap::Settings { hostname: door.smtp.hostname.clone(), tls });
-    Reader { house, door, ip, core: Box::new(session), out: Vec::new() }.run(stream).await
+    Reader { house, door, ip, core: Box::new(session), out: Vec::new(), heard_at: Instant::now() }.run(stream).await
 }
 
 /// Serves a POP3 client.
@@ -132,7 +132,7 @@ pub async fn pop3(house: House, door: Arc<Door>, stream: Stream, ip: IpAddr) -> 
         (None, false) => pop3::TlsState::Absent,
     };
     let session = pop3::Session::new(pop3::Settings { hostname: door.smtp.hostname.clone(), tls });
-    Reader { house, door, ip, core: Box::new(session), out: Vec::new() }.run(stream).await
+    Reader { house, door, ip, core: Box::new(session), out: Vec::new(), heard_at: Instant::now() }.run(stream).await
 }
 
 struct Reader {
@@ -141,6 +141,8 @@ struct Reader {
     ip: IpAddr,
     core: Box<dyn Core>,
     out: Vec<u8>,
+    /// When the client was last heard.
+    heard_at: Instant,
 }
 
 /// What came of waiting for the client.
@@ -185,6 +187,10 @@ impl Reader {
             let (consumed, turn) = tokio::task::block_in_place(|| self.core.step(input, &mut self.out));
             input = &input[consumed..];
             match turn {
+                Turn::Again if *self.house.closing.borrow() => {
+                    self.core.bye("Shutting down", &mut self.out);
+                    return Ok(Turn::Close);
+                }
                 Turn::Again => self.flush(stream).await?,
                 Turn::Authenticate { user, password } => self.login(user, password).await,
                 other => return Ok(other),
@@ -228,7 +234,9 @@ impl Reader {
     }
 
     async fn hear(&mut self, stream: &mut Stream, buffer: &mut [u8]) -> io::Result<Heard> {
-        let limit = if self.core.is_authenticated() { AFTER_LOGIN } else { BEFORE_LOGIN };
+        let patience = if self.core.is_authenticated() { AFTER_LOGIN } else { BEFORE_LOGIN };
+        // Ticks come between two octets of an idle client and must not renew its time.
+        let limit = patience.saturating_sub(self.heard_at.elapsed());
         let is_idle = self.core.is_idle();
         let heard = tokio::select! {
             biased;
@@ -238,7 +246,10 @@ impl Reader {
         };
         match heard {
             Err(e) if e.kind() == io::ErrorKind::TimedOut => Ok(Heard::Silence),
-            heard => heard.map(Heard::Octets),
+            heard => {
+                self.heard_at = Instant::now();
+                heard.map(Heard::Octets)
+            }
         }
     }
 

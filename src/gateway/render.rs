@@ -30,14 +30,29 @@ struct Order {
     keys: Vec<Arc<RecipientKey>>,
 }
 
+/// Why there are no renditions.
+#[derive(Debug)]
+pub enum Fault {
+    /// The message cannot be signed as it is: a fact the policy has not known.
+    Unsignable(String),
+    /// Nothing can be done about it here.
+    Reply(Reply),
+}
+
+impl From<Reply> for Fault {
+    fn from(reply: Reply) -> Fault {
+        Fault::Reply(reply)
+    }
+}
+
 /// Renders every group. `block` goes on top of each.
 pub async fn render<'p>(
     post: &'p Arc<Post>,
     planned: Vec<Planned>,
-    gathered: Gathered,
-    octets: Arc<Vec<u8>>,
+    gathered: &Gathered,
+    octets: &Arc<Vec<u8>>,
     block: &[u8],
-) -> Result<Made<'p>, Reply> {
+) -> Result<Made<'p>, Fault> {
     if planned.iter().all(|group| group.treatment == Treatment::Plain) {
         let plain =
             |group: Planned| RenditionDraft { recipients: group.recipients, prefix: block.to_vec(), content: None };
@@ -45,19 +60,21 @@ pub async fn render<'p>(
     }
     let bytes = rendered_bytes(&planned, octets.len());
     if !post.rooms().renditions.holds(bytes) {
-        return Err(replies::TOO_MANY_RENDITIONS.clone());
+        return Err(replies::TOO_MANY_RENDITIONS.clone().into());
     }
     let room = post.rooms().renditions.take(bytes).await;
-    let orders: Vec<Order> = planned.into_iter().map(|group| order(group, &gathered)).collect::<Result<_, _>>()?;
-    let (block, now) = (block.to_vec(), post.now());
+    let orders: Vec<Order> = planned.into_iter().map(|group| order(group, gathered)).collect::<Result<_, _>>()?;
+    let signs = planned_signs(&orders);
+    let (block, now, octets) = (block.to_vec(), post.now(), octets.clone());
     let _permit = post.rendering().acquire().await.map_err(|e| replies::bug("the rendering pool is closed", &e))?;
     let work = tokio::task::spawn_blocking(move || {
         orders.into_iter().map(|order| rendition(order, &octets, &block, now)).collect::<Result<Vec<_>, _>>()
     });
     match work.await {
         Ok(Ok(renditions)) => Ok(Made { renditions, room }),
-        Ok(Err(e)) => Err(replies::of_protect(&e)),
-        Err(e) => Err(replies::bug("rendering panicked", &e)),
+        Ok(Err(e)) if signs && e.class() == protect::Class::Reject => Err(Fault::Unsignable(e.to_string())),
+        Ok(Err(e)) => Err(replies::of_protect(&e).into()),
+        Err(e) => Err(replies::bug("rendering panicked", &e).into()),
     }
 }
 
@@ -66,6 +83,10 @@ fn rendered_bytes(planned: &[Planned], message_bytes: usize) -> u64 {
     let made = planned.iter().filter(|group| group.treatment != Treatment::Plain).count();
     let each = u64::try_from(message_bytes).unwrap_or(u64::MAX).saturating_mul(3) / 2;
     each.saturating_mul(u64::try_from(made).unwrap_or(u64::MAX))
+}
+
+fn planned_signs(orders: &[Order]) -> bool {
+    orders.iter().any(|order| order.treatment.signs())
 }
 
 /// Pairs a group with its keys. The ruling said they are there; should one be missing all the same, nothing is sent.

@@ -113,7 +113,7 @@ impl Builder {
 
     /// Seals a frame's plaintext into the batch.
     pub fn push(&mut self, jk: &Secret<32>, plain: &[u8]) -> Result<Placed, crypto::Error> {
-        let at = self.octets.len() + 8;
+        let at = self.octets.len() + frame::PREFIX_BYTES;
         frame::seal(jk, self.position, plain, &mut self.octets)?;
         let place = self.position.place;
         self.position.place += 1;
@@ -171,7 +171,7 @@ mod tests {
             synced_through: 2,
             first_leaf: 40,
             frames: 2,
-            payload_bytes: 2 * (40 + 5 + 16),
+            payload_bytes: 2 * (20 + 32 + 5 + 16),
             chain: [8; 32],
         };
         assert_eq!(head, expected);

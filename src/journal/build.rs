@@ -10,7 +10,7 @@ use super::file::{Chunk, JournalFile, Streams};
 use super::frame::{Acceptance, Body, Frame, Leafing, PIECE_BYTES_MAX, Resulting};
 use super::leaf::Leaf;
 use super::message::{Message, ORIGINAL_STREAM};
-use super::queue::{Commit, Job, Lazy, RecordPlace};
+use super::queue::{Commit, Inline, Job, Lazy, RecordPlace};
 use super::record;
 use super::record::{RecipientResult, takes};
 use super::state::State;
@@ -138,7 +138,7 @@ impl<'a> Batch<'a> {
 
     fn acceptance(&mut self, commit: &Commit, streams: &mut Streams) -> Result<Indexed, Error> {
         let id = commit.accept.id;
-        for (stream, octets) in &commit.inline {
+        for Inline { stream, octets } in &commit.inline {
             let offsets = (0u64..).step_by(PIECE_BYTES_MAX);
             for (offset, piece) in offsets.zip(octets.chunks(PIECE_BYTES_MAX)) {
                 file::add(streams, *stream, self.chunk(id, *stream, offset, piece)?);
@@ -157,7 +157,7 @@ impl<'a> Batch<'a> {
 
     fn accepted(&mut self, commit: Commit, streams: Streams, leaf: Indexed) {
         let Commit { accept, record, inline, mek, done, .. } = commit;
-        let cached = inline.into_iter().find(|(stream, _)| *stream == ORIGINAL_STREAM).map(|(_, octets)| octets);
+        let cached = inline.into_iter().find(|inline| inline.stream == ORIGINAL_STREAM).map(|inline| inline.octets);
         let message = Message::new(accept, record.into(), leaf.index, mek, streams, &self.file);
         self.effects.push(Effect::Accepted { message: Box::new(message), leaf: leaf.octets, cached, done });
     }

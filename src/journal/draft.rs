@@ -7,7 +7,7 @@ use super::file::{Chunk, Streams};
 use super::frame::{PIECE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_STREAM};
 use super::journal::Shared;
 use super::message::ORIGINAL_STREAM;
-use super::queue::{Commit, Job, RecordPlace};
+use super::queue::{Commit, Inline, Job, RecordPlace};
 use super::record;
 use super::record::{Accept, Content, Rendition};
 use crate::clock::Timestamp;
@@ -25,6 +25,8 @@ pub const DRAFT_MEMORY_BYTES: usize = 256 * 1024;
 const PIECES_IN_FLIGHT_MAX: usize = 4;
 /// Octets of own renditions and record that may come along with the ACCEPT; else they are streamed first.
 const INLINE_BYTES_MAX: usize = 384 * 1024;
+/// Streams that may come along with the ACCEPT.
+const INLINE_STREAMS_MAX: usize = 64;
 
 /// What the commit adds to the octets.
 #[derive(Clone, Debug)]
@@ -109,12 +111,13 @@ impl Draft {
     /// renditions wait here for the disk.
     pub fn commit(mut self, accept: AcceptDraft, done: Done<MailId>) {
         match self.prepare(accept) {
-            Ok((accept, inline, record)) => self.push_commit(accept, inline, record, done),
+            Ok(prepared) => self.push_commit(prepared, done),
             Err(error) => done(Err(error)),
         }
     }
 
-    fn push_commit(self, accept: Accept, inline: Vec<(u32, Arc<[u8]>)>, record: Vec<u8>, done: Done<MailId>) {
+    fn push_commit(self, prepared: Prepared, done: Done<MailId>) {
+        let Prepared { accept, inline, record } = prepared;
         let place = if record.len() > PIECE_BYTES_MAX { RecordPlace::Streamed } else { RecordPlace::InFrame };
         // One key, one message in one archive unit; its blinds hide what the leaves commit to.
         let mek = random::hedged("message key", &[self.drafting.id.octets(), &accept.body_sha256]);
@@ -132,7 +135,7 @@ impl Draft {
     }
 
     /// Makes the record and sees to it that everything that does not fit beside it is streamed.
-    fn prepare(&mut self, draft: AcceptDraft) -> Result<(Accept, Vec<(u32, Arc<[u8]>)>, Vec<u8>), Error> {
+    fn prepare(&mut self, draft: AcceptDraft) -> Result<Prepared, Error> {
         let hashes = self.rendition_hashes(&draft.renditions)?;
         let (body_bytes, body_sha256) = (self.bytes(), self.sha256());
         let (renditions, mut contents) = split(draft.renditions, hashes, body_bytes)?;
@@ -152,34 +155,30 @@ impl Draft {
         if record.len() as u64 > RECORD_BYTES_MAX {
             return Err(Error::OutOfBounds("the record of acceptance is longer than 16 MiB"));
         }
-        contents.insert(0, (ORIGINAL_STREAM, std::mem::take(&mut self.buffer)));
+        contents.insert(0, Inline { stream: ORIGINAL_STREAM, octets: std::mem::take(&mut self.buffer).into() });
         if record.len() > PIECE_BYTES_MAX {
-            contents.push((RECORD_STREAM, record.clone()));
+            contents.push(Inline { stream: RECORD_STREAM, octets: record.as_slice().into() });
         }
-        Ok((accept, self.place_streams(contents, record.len())?, record))
+        let inline = self.place_streams(contents, record.len())?;
+        Ok(Prepared { accept, inline, record })
     }
 
-    /// Streams the contents in order of size until the rest fits beside the ACCEPT; gives back the rest.
-    fn place_streams(
-        &mut self,
-        contents: Vec<(u32, Vec<u8>)>,
-        record_bytes: usize,
-    ) -> Result<Vec<(u32, Arc<[u8]>)>, Error> {
-        let total: usize = contents.iter().map(|(_, octets)| octets.len()).sum();
-        let fits = total + record_bytes <= INLINE_BYTES_MAX && contents.len() <= 64;
-        let mut inline = Vec::new();
-        for (stream, octets) in contents {
-            if fits && self.streamed == 0 {
-                inline.push((stream, octets.into()));
-            } else if stream == ORIGINAL_STREAM {
+    /// Gives back the contents if they all fit beside the ACCEPT; else streams them.
+    fn place_streams(&mut self, contents: Vec<Inline>, record_bytes: usize) -> Result<Vec<Inline>, Error> {
+        let total: usize = contents.iter().map(|c| c.octets.len()).sum();
+        let fits = total + record_bytes <= INLINE_BYTES_MAX && contents.len() <= INLINE_STREAMS_MAX;
+        if fits && self.streamed == 0 {
+            return Ok(contents);
+        }
+        for Inline { stream, octets } in contents {
+            if stream == ORIGINAL_STREAM {
                 self.stream_original(&octets)?;
             } else {
                 self.stream(stream, 0, &octets)?;
             }
         }
         // The ACCEPT may overtake pieces in the queue, so they must be durable before it is queued.
-        self.drafting.wait_until_settled()?;
-        Ok(inline)
+        self.drafting.wait_until_settled().map(|_| Vec::new())
     }
 
     fn stream_original(&mut self, octets: &[u8]) -> Result<(), Error> {
@@ -236,12 +235,19 @@ impl Drop for Draft {
     }
 }
 
+/// A message ready to be queued.
+struct Prepared {
+    accept: Accept,
+    inline: Vec<Inline>,
+    record: Vec<u8>,
+}
+
 /// Splits rendition drafts into records and the streams of their own contents.
 fn split(
     drafts: Vec<RenditionDraft>,
     hashes: Vec<Digest>,
     body_bytes: u64,
-) -> Result<(Vec<Rendition>, Vec<(u32, Vec<u8>)>), Error> {
+) -> Result<(Vec<Rendition>, Vec<Inline>), Error> {
     let (mut renditions, mut contents) = (Vec::new(), Vec::new());
     for (draft, sha256) in drafts.into_iter().zip(hashes) {
         let content_bytes = draft.content.as_ref().map_or(body_bytes, |c| c.len() as u64);
@@ -250,7 +256,7 @@ fn split(
             None => Content::Original,
             Some(octets) => {
                 let stream = u32::try_from(contents.len() + 1).map_err(|_| Error::OutOfBounds("renditions"))?;
-                contents.push((stream, octets));
+                contents.push(Inline { stream, octets: octets.into() });
                 Content::Own(stream)
             }
         };

@@ -17,11 +17,14 @@ pub const PIECE_BYTES_MAX: usize = 128 * 1024;
 pub const RECORD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The stream of a record of acceptance that is longer than a piece.
 pub const RECORD_STREAM: u32 = u32::MAX;
-/// Octets before the ciphertext: length twice, salt.
-pub const PREFIX_BYTES: usize = 8 + SALT_BYTES;
+/// Octets before the salt: length twice, sequence, place.
+pub const PREFIX_BYTES: usize = 20;
+/// Octets of the longest frame.
+pub const FRAME_BYTES_MAX: usize = PREFIX_BYTES + SALT_BYTES + SEALED_BYTES_MAX + aead::TAG_BYTES;
 /// Octets of the longest ciphertext; the records around a piece add less than a KiB.
 pub const SEALED_BYTES_MAX: usize = PIECE_BYTES_MAX + 1024;
-const SALT_BYTES: usize = 32;
+/// Octets of a salt, which precedes the ciphertext.
+pub const SALT_BYTES: usize = 32;
 
 /// A piece of a stream of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -192,6 +195,8 @@ pub fn seal(jk: &Secret<32>, position: Position, plain: &[u8], out: &mut Vec<u8>
     let length = u32::try_from(sealed.len()).map_err(|_| crypto::Error::Malformed("frame too long"))?;
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(&(!length).to_be_bytes());
+    out.extend_from_slice(&position.sequence.to_be_bytes());
+    out.extend_from_slice(&position.place.to_be_bytes());
     out.extend_from_slice(salt.expose());
     out.extend_from_slice(&sealed);
     Ok(length)
@@ -216,10 +221,18 @@ pub fn lengths(octets: &[u8]) -> impl Iterator<Item = usize> {
     first.into_iter().chain(second)
 }
 
-/// Whether both copies of a length agree and are plausible: the mark a lost reader looks for.
+/// Whether both copies of a length agree and are plausible: the mark a lost reader looks for. No plausible length has more than
+/// 24 bits, which rules most places out at once.
 pub fn looks_like_frame(octets: &[u8]) -> bool {
-    let agree = |w: &[u8]| w[0] == !w[4] && w[1] == !w[5] && w[2] == !w[6] && w[3] == !w[7];
+    let agree = |w: &[u8]| w[0] == 0 && w[4] == 255 && w[1] == !w[5] && w[2] == !w[6] && w[3] == !w[7];
     octets.get(..8).is_some_and(agree) && lengths(octets).next().is_some()
+}
+
+/// Where the frame at the start of `octets` says it belongs; only its authentication proves it.
+pub fn claimed(octets: &[u8], incarnation: [u8; 16]) -> Option<Position> {
+    let sequence = u64::from_be_bytes(octets.get(8..16)?.try_into().ok()?);
+    let place = u32::from_be_bytes(octets.get(16..20)?.try_into().ok()?);
+    Some(Position { incarnation, sequence, place })
 }
 
 fn plausible(length: u32) -> Option<usize> {
@@ -259,18 +272,19 @@ mod tests {
         let position = Position { incarnation: [1; 16], sequence: 2, place: 3 };
         let mut out = Vec::new();
         let length = seal(&jk, position, b"plain", &mut out).expect("sealed");
-        assert_eq!(out.len(), PREFIX_BYTES + 5 + 16);
+        assert_eq!(out.len(), PREFIX_BYTES + SALT_BYTES + 5 + 16);
+        assert_eq!(claimed(&out, [1; 16]), Some(position));
         assert_eq!(lengths(&out).collect::<Vec<_>>(), [usize::try_from(length).expect("small")]);
-        assert_eq!(open(&jk, position, &out[8..]).as_deref(), Some(&b"plain"[..]));
+        assert_eq!(open(&jk, position, &out[20..]).as_deref(), Some(&b"plain"[..]));
         for other in [
             Position { incarnation: [2; 16], ..position },
             Position { sequence: 3, ..position },
             Position { place: 2, ..position },
         ] {
-            assert!(open(&jk, other, &out[8..]).is_none());
+            assert!(open(&jk, other, &out[20..]).is_none());
         }
-        assert!(open(&Secret::new([6; 32]), position, &out[8..]).is_none());
-        assert!(open(&jk, position, &out[8..20]).is_none());
+        assert!(open(&Secret::new([6; 32]), position, &out[20..]).is_none());
+        assert!(open(&jk, position, &out[20..30]).is_none());
     }
 
     #[test]
@@ -293,7 +307,7 @@ mod tests {
         for _ in 0..1000 {
             let mut out = Vec::new();
             seal(&Secret::new([5; 32]), position, b"plain", &mut out).expect("sealed");
-            assert!(seen.insert(out[8..40].to_vec()));
+            assert!(seen.insert(out[20..52].to_vec()));
         }
     }
 }

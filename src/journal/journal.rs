@@ -101,7 +101,7 @@ impl Journal {
         let (spares, low) = (settings.spares, settings.low_space_bytes);
         let spares = Spares::new(&disk, &settings.dir, file_bytes, spares, low, next_number);
         for path in free {
-            spares.give_back(&path).map_err(|e| Error::disk("tidy journal directory", &e))?;
+            spares.give_back(&path).unwrap_or_else(|e| tracing::warn!(error = %e, "a free journal file stays unused"));
         }
         let (queue, state) = (Queue::default(), Mutex::new(state));
         let shared = Arc::new(Shared { disk, clock, settings, file_bytes, keys, queue, spares, state });

@@ -15,6 +15,7 @@ mod fixtures;
 mod frame;
 mod header;
 mod ingest;
+mod inspect;
 #[allow(clippy::module_inception, reason = "the room's front door")]
 mod journal;
 mod leaf;
@@ -34,6 +35,7 @@ mod writer;
 
 pub use draft::{AcceptDraft, DRAFT_MEMORY_BYTES, Draft, RenditionDraft};
 pub use error::{Class, Done, Error};
+pub use inspect::{Inspected, InspectedBatch, inspect};
 pub use journal::{Journal, REPLY_BYTES_MAX, Sync};
 pub use leaf::{
     LEAF_BYTES_MAX, LEAF_VERSION, Leaf, LeafKind, accept_blind, accept_commitment, result_blind, result_commitment,

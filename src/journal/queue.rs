@@ -29,11 +29,17 @@ pub struct Commit {
     pub accept: Accept,
     pub record: Vec<u8>,
     /// Streams whose octets come along instead of having been streamed.
-    pub inline: Vec<(u32, Arc<[u8]>)>,
+    pub inline: Vec<Inline>,
     pub mek: Secret<32>,
     /// Whether the record is a stream too, being too long for a frame.
     pub record_place: RecordPlace,
     pub done: Answer<MailId>,
+}
+
+/// A stream that comes along with its ACCEPT.
+pub struct Inline {
+    pub stream: u32,
+    pub octets: Arc<[u8]>,
 }
 
 /// Where a record of acceptance stands.
@@ -94,7 +100,7 @@ impl Commit {
     fn bytes(&self) -> usize {
         let pieces =
             |octets: &[u8]| octets.len() + FRAME_OVERHEAD_BYTES * (1 + octets.len() / super::frame::PIECE_BYTES_MAX);
-        let inline: usize = self.inline.iter().map(|(_, octets)| pieces(octets)).sum();
+        let inline: usize = self.inline.iter().map(|inline| pieces(&inline.octets)).sum();
         let record = if self.record_place == RecordPlace::InFrame { self.record.len() } else { 0 };
         inline + record + FRAME_OVERHEAD_BYTES
     }

@@ -81,7 +81,7 @@ pub fn replay(disk: &dyn Disk, dir: &Path, keys: &Keys, standing: Standing) -> R
     let lost = replaying.missing(&ends);
     replaying.quarantine_headless(&mut survey, &lost)?;
     replaying.restore(&survey, standing, &lost);
-    let free = replaying.tidy(&survey, &ends)?;
+    let free = replaying.tidy(&survey, &ends);
     Ok(replaying.finish(&survey, free))
 }
 
@@ -197,26 +197,19 @@ impl Replaying<'_> {
         unsealed
     }
 
-    /// Finishes what crashes interrupted: removes partial files, wipes retired ones. What is free then.
-    fn tidy(&mut self, survey: &Survey, ends: &BTreeMap<u64, End>) -> Result<Vec<PathBuf>, Error> {
-        let failed = |e| Error::disk("tidy journal directory", &e);
+    /// Finishes what crashes interrupted: removes partial files, wipes retired ones and torn headers. What is free then. What
+    /// cannot be tidied stays out of use, and is tried again at the next start.
+    fn tidy(&self, survey: &Survey, ends: &BTreeMap<u64, End>) -> Vec<PathBuf> {
         for path in &survey.unfinished {
-            self.disk.remove(path).map_err(failed)?;
+            self.disk.remove(path).unwrap_or_else(|e| tracing::warn!(error = %e, "left a partial journal file"));
         }
-        let mut free: Vec<PathBuf> = survey.headless.iter().map(|h| h.path.clone()).collect();
-        for path in &free {
-            // A torn header may be left; the next activation must start from zeros.
-            if let Err(error) = file::wipe(self.disk, path) {
-                tracing::warn!(%error, file = %path.display(), "free journal file cannot be wiped");
-            }
-        }
-        for (ordinal, (path, _)) in &survey.live {
-            if !ends.contains_key(ordinal) {
-                file::wipe(self.disk, path).map_err(failed)?;
-                free.push(path.clone());
-            }
-        }
-        Ok(free)
+        let retired = survey.live.iter().filter(|(ordinal, _)| !ends.contains_key(*ordinal)).map(|(_, (path, _))| path);
+        let mut free: Vec<PathBuf> = survey.headless.iter().map(|h| &h.path).chain(retired).cloned().collect();
+        free.retain(|path| {
+            let wiped = file::wipe(self.disk, path);
+            wiped.inspect_err(|e| tracing::warn!(error = %e, file = %path.display(), "not freed")).is_ok()
+        });
+        free
     }
 
     fn finish(mut self, survey: &Survey, free: Vec<PathBuf>) -> Replayed {

@@ -4,10 +4,14 @@
 use super::batch;
 use super::batch::{BLOCK_BYTES, HEAD_BYTES, Head};
 use super::file::JournalFile;
+use super::frame::FRAME_BYTES_MAX;
 use super::header::HEADER_BYTES;
 use super::walk::{Found, Walk};
 use crate::crypto::Digest;
 use crate::crypto::sha256;
+
+/// Damaged stretches are read in windows of this size.
+const WINDOW_BYTES: usize = 1024 * 1024;
 
 /// Where the batches of a file end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +35,22 @@ pub struct Scanned {
 
 /// A valid batch and where it starts.
 #[derive(Clone, Copy)]
-struct Later {
+struct Next {
     at: u64,
     head: Head,
+}
+
+/// What follows a bad batch.
+struct Later {
+    first: Option<Next>,
+    proof: Proof,
+}
+
+/// Whether a later batch says that the bad one was synced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Found,
+    Missing,
 }
 
 /// Reads all batches of `file` and gives every authentic frame to `each`, in order.
@@ -46,12 +63,6 @@ pub fn scan(file: &JournalFile, end: End, each: &mut dyn FnMut(Found)) -> Scanne
     while end.includes(scan.sequence) && scan.step(end) {}
     scan.scanned.last_sequence = scan.sequence - 1;
     scan.scanned
-}
-
-/// The head of a valid batch at the file's start whatever its incarnation: what an unreadable header left behind.
-pub fn first_head(octets: &[u8]) -> Option<Head> {
-    let head = Head::parse(octets)?;
-    batch::is_intact(octets.get(..head.total_bytes())?).then_some(head)
 }
 
 impl End {
@@ -80,13 +91,12 @@ impl Scan<'_> {
             self.take(&head, &octets);
             return true;
         }
-        let later = self.later_batches();
-        let was_synced = later.iter().any(|l| l.head.synced_through >= self.sequence);
-        if end == End::Open && !was_synced {
+        let later = self.later(end);
+        if end == End::Open && later.proof == Proof::Missing {
             self.scanned.torn_tail = self.head_at(self.at).is_some();
             return false;
         }
-        self.cross(later.first().copied(), end)
+        self.cross(later.first, end)
     }
 
     fn take(&mut self, head: &Head, octets: &[u8]) {
@@ -103,7 +113,7 @@ impl Scan<'_> {
     }
 
     /// Recovers what can be recovered up to the next valid batch, or up to the end that is known.
-    fn cross(&mut self, next: Option<Later>, end: End) -> bool {
+    fn cross(&mut self, next: Option<Next>, end: End) -> bool {
         let (until, next_sequence) = match (next, end) {
             (Some(next), End::At(last)) if next.head.sequence > last => (next.at, last + 1),
             (Some(next), _) => (next.at, next.head.sequence),
@@ -123,23 +133,32 @@ impl Scan<'_> {
         self.scanned.damage.push(format!("{name}: batch {} at octet {} {what}", self.sequence, self.at));
     }
 
-    /// Tries every block of the damaged stretch as each of the lost batches. Frames authenticate with their sequence and place, so
-    /// nothing is taken for what it is not.
+    /// Gives every frame of the lost batches that is left between here and `until`. Frames say where they belong and authenticate
+    /// with it, so nothing is taken for what it is not.
     fn salvage(&mut self, until: u64, next_sequence: u64) {
-        let (mut at, mut sequence) = (self.at, self.sequence);
-        while at < until && sequence < next_sequence {
-            let most = usize::try_from(until - at).unwrap_or(usize::MAX).min(batch::BATCH_BYTES_MAX);
-            let octets = self.read_leniently(at, most);
-            let hit = (sequence..next_sequence).find_map(|s| Some((s, self.recover(&octets, at, s)?)));
-            let used = hit.map_or(BLOCK_BYTES, |(_, used)| used.next_multiple_of(BLOCK_BYTES));
-            sequence = hit.map_or(sequence, |(found, _)| found + 1);
-            at += used as u64;
+        let (mut base, mut skip, mut sequence) = (self.at, HEAD_BYTES, self.sequence);
+        while base < until {
+            let most = usize::try_from(until - base).unwrap_or(usize::MAX).min(WINDOW_BYTES);
+            let octets = self.read_leniently(base, most);
+            let mut walk = Walk::new(self.file, &octets, base, skip, sequence);
+            for frame in walk.by_ref() {
+                sequence = frame.sequence;
+                if sequence < next_sequence {
+                    (self.each)(frame);
+                }
+            }
+            if base + octets.len() as u64 >= until {
+                return;
+            }
+            // A frame that starts near the window's end may be cut: the next window starts before it.
+            base += walk.used().max(octets.len() - FRAME_BYTES_MAX) as u64;
+            skip = 0;
         }
     }
 
     /// Delivers the frames of a batch whose head holds; how many are lost.
     fn deliver(&mut self, octets: &[u8], frames: u32) -> u32 {
-        let mut walk = Walk::new(self.file, octets, self.at, self.sequence);
+        let mut walk = Walk::new(self.file, octets, self.at, HEAD_BYTES, self.sequence);
         let mut found = 0;
         while walk.place() < frames {
             let Some(frame) = walk.next() else { break };
@@ -149,25 +168,18 @@ impl Scan<'_> {
         frames.saturating_sub(found)
     }
 
-    /// Delivers what authenticates as the batch `sequence`; octets used, `None` when nothing does.
-    fn recover(&mut self, octets: &[u8], base: u64, sequence: u64) -> Option<usize> {
-        let mut walk = Walk::new(self.file, octets, base, sequence);
-        let mut found = None;
-        while let Some(frame) = walk.next() {
-            (self.each)(frame);
-            found = Some(walk.used());
-        }
-        found
-    }
-
-    /// All valid batches behind the bad one.
-    fn later_batches(&self) -> Vec<Later> {
-        let mut later = Vec::new();
+    /// Looks for valid batches behind the bad one, as far as needed.
+    fn later(&self, end: End) -> Later {
+        let mut later = Later { first: None, proof: Proof::Missing };
         let mut at = self.at + BLOCK_BYTES as u64;
-        while at < self.file.batches_end() {
+        while at < self.file.batches_end() && later.proof == Proof::Missing {
             let valid = self.valid_batch(at).filter(|(head, _)| head.sequence > self.sequence);
-            at += valid.as_ref().map_or(BLOCK_BYTES, |(_, octets)| octets.len()) as u64;
-            later.extend(valid.map(|(head, octets)| Later { at: at - octets.len() as u64, head }));
+            if let Some((head, _)) = &valid {
+                later.first = later.first.or(Some(Next { at, head: *head }));
+                let proves = head.synced_through >= self.sequence || end != End::Open;
+                later.proof = if proves { Proof::Found } else { Proof::Missing };
+            }
+            at += valid.map_or(BLOCK_BYTES, |(head, _)| head.total_bytes()) as u64;
         }
         later
     }
@@ -189,7 +201,7 @@ impl Scan<'_> {
     fn read_leniently(&self, at: u64, bytes: usize) -> Vec<u8> {
         self.file.read(at, bytes).unwrap_or_else(|_| {
             let block = |offset| self.file.read(at + offset as u64, BLOCK_BYTES).unwrap_or(vec![0; BLOCK_BYTES]);
-            (0..bytes).step_by(BLOCK_BYTES).flat_map(block).collect()
+            (0..bytes).step_by(BLOCK_BYTES).flat_map(block).take(bytes).collect()
         })
     }
 }

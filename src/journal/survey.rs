@@ -4,7 +4,7 @@ use super::Error;
 use super::batch::BATCH_BYTES_MAX;
 use super::header;
 use super::header::{Area, HEADER_BYTES, Header};
-use super::scan;
+use super::inspect;
 use super::scan::End;
 use super::spares;
 use super::spares::{NEW_SUFFIX, SUFFIX};
@@ -85,5 +85,5 @@ fn first_batch_of(disk: &dyn Disk, path: &Path) -> Option<u64> {
     let rest = file.len().ok()?.checked_sub(HEADER_BYTES as u64)?;
     let mut octets = vec![0; usize::try_from(rest).ok()?.min(BATCH_BYTES_MAX)];
     file.read_exact_at(HEADER_BYTES as u64, &mut octets).ok()?;
-    scan::first_head(&octets).map(|head| head.ordinal)
+    inspect::whole_batch(&octets).map(|head| head.ordinal)
 }

@@ -1,12 +1,8 @@
-//! Walking the frames of one batch, over damage if need be. A frame counts only if it authenticates at its place.
+//! Walking the frames in a stretch of a file, over damage if need be. A frame counts only if it authenticates.
 
-use super::batch::HEAD_BYTES;
 use super::file::JournalFile;
 use super::frame;
-use super::frame::{PREFIX_BYTES, Plain};
-
-/// Lost frames in a row that a walk can cross.
-const SKIPPED_FRAMES_MAX: u32 = 64;
+use super::frame::{PREFIX_BYTES, Plain, Position, SALT_BYTES};
 
 /// A frame that authenticated.
 pub struct Found {
@@ -19,19 +15,21 @@ pub struct Found {
     pub bytes: usize,
 }
 
-/// The frames of the batch `sequence` in `octets`, which start at `base` in the file.
+/// The frames in `octets`, which start at `base` in the file.
 pub struct Walk<'a> {
     file: &'a JournalFile,
     octets: &'a [u8],
     base: u64,
-    sequence: u64,
+    /// Where the next frame should start.
     at: usize,
-    place: u32,
+    /// What it should be.
+    expected: Position,
 }
 
 impl Walk<'_> {
-    pub fn new<'a>(file: &'a JournalFile, octets: &'a [u8], base: u64, sequence: u64) -> Walk<'a> {
-        Walk { file, octets, base, sequence, at: HEAD_BYTES, place: 0 }
+    /// From the offset `at`, where the first frame of batch `sequence` should stand.
+    pub fn new<'a>(file: &'a JournalFile, octets: &'a [u8], base: u64, at: usize, sequence: u64) -> Walk<'a> {
+        Walk { file, octets, base, at, expected: file.position(sequence, 0) }
     }
 
     /// Octets up to the end of the last frame found.
@@ -39,34 +37,40 @@ impl Walk<'_> {
         self.at
     }
 
-    /// The place of the next frame.
+    /// The place after the last frame found.
     pub fn place(&self) -> u32 {
-        self.place
+        self.expected.place
     }
 
-    /// The frame at `at`, if it authenticates at `place`.
-    fn frame(&mut self, at: usize, place: u32) -> Option<Found> {
+    /// The frame at `at`, if it authenticates at this position.
+    fn frame(&mut self, at: usize, position: Position) -> Option<Found> {
         let rest = self.octets.get(at..)?;
-        let position = self.file.position(self.sequence, place);
         for length in frame::lengths(rest) {
-            let Some(from_salt) = rest.get(8..PREFIX_BYTES + length) else { continue };
-            if let Some(plain) = frame::open(&self.file.key, position, from_salt) {
-                (self.at, self.place) = (at + 8 + from_salt.len(), place + 1);
-                let at = self.base + at as u64 + 8;
-                return Some(Found { plain, sequence: self.sequence, place, at, bytes: from_salt.len() });
-            }
+            let Some(from_salt) = rest.get(PREFIX_BYTES..PREFIX_BYTES + SALT_BYTES + length) else { continue };
+            let Some(plain) = frame::open(&self.file.key, position, from_salt) else { continue };
+            self.at = at + PREFIX_BYTES + from_salt.len();
+            self.expected = Position { place: position.place + 1, ..position };
+            let at = self.base + (at + PREFIX_BYTES) as u64;
+            return Some(Found {
+                plain,
+                sequence: position.sequence,
+                place: position.place,
+                at,
+                bytes: from_salt.len(),
+            });
         }
         None
     }
 
-    /// Behind a lost frame: the next one whose lengths agree and which authenticates.
+    /// Behind something lost: the next frame that looks like one and is where it says it is.
     fn resume(&mut self) -> Option<Found> {
-        let lost = self.place;
-        (self.at + 1..self.octets.len()).find_map(|at| {
-            if !frame::looks_like_frame(&self.octets[at..]) {
-                return None;
-            }
-            (lost + 1..=lost + SKIPPED_FRAMES_MAX).find_map(|place| self.frame(at, place))
+        (self.at..self.octets.len()).find_map(|at| {
+            let rest = &self.octets[at..];
+            let position = frame::claimed(rest, self.file.incarnation).filter(|_| frame::looks_like_frame(rest))?;
+            // Frames come in order: this also keeps a stretch that is walked twice from giving a frame twice.
+            let (before, now) = (self.expected, position);
+            let is_next = (now.sequence, now.place) >= (before.sequence, before.place);
+            is_next.then(|| self.frame(at, position)).flatten()
         })
     }
 }
@@ -75,6 +79,6 @@ impl Iterator for Walk<'_> {
     type Item = Found;
 
     fn next(&mut self) -> Option<Found> {
-        self.frame(self.at, self.place).or_else(|| self.resume())
+        self.frame(self.at, self.expected).or_else(|| self.resume())
     }
 }

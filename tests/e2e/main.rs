@@ -1,4 +1,5 @@
 //! End to end: the real program, real sockets, real peers. Each test has a gateway of its own in a temporary directory.
+#![allow(clippy::disallowed_methods, reason = "tests play the administrator, whose moves need not survive a power cut")]
 
 mod support;
 

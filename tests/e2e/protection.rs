@@ -318,3 +318,32 @@ fn a_route_taken_away_is_told_once_for_all_renditions() {
     let text = arrived[0].text();
     assert!(recipients.iter().all(|r| text.matches(&format!("Final-Recipient: rfc822; {r}")).count() == 1), "{text}");
 }
+
+/// A forwarded part that others signed in 8 bit cannot be made 7-bit safe without breaking their signature.
+#[test]
+fn what_cannot_be_signed_goes_unsigned_only_where_a_signature_is_not_required() {
+    let stage = Stage::build();
+    let policy =
+        format!("{POLICY}[[rule]]\nname = \"welcome\"\nthen = {{ sign = \"if-possible\", format = [\"smime\"] }}\n");
+    std::fs::write(stage.gateway.dir().join("policies/default.toml"), policy).expect("write");
+    let reloads = || stage.gateway.log().lines().filter(|line| line.ends_with(" reloaded")).count();
+    let before = reloads();
+    stage.gateway.signal(rustix::process::Signal::HUP);
+    crate::support::eventually("the policy is taken", Duration::from_secs(20), || (reloads() > before).then_some(()));
+    let message = |subject: &str| {
+        format!(
+            "From: {ALICE}\r\nTo: bob@partner.example\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: multipart/signed; boundary=s; micalg=x;\r\n \
+             protocol=\"application/pgp-signature\"\r\n\r\n--s\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Transfer-Encoding: 8bit\r\n\r\n\u{fc}\r\n--s\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--s--\r\n--o--\r\n"
+        )
+    };
+    let mut client = Client::connect(stage.gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    let reply = client.deliver(ALICE, &["bob@partner.example"], message("[sign-smime]").as_bytes());
+    assert!(reply.starts_with("550 5.7.5"), "{reply}");
+    let reply = client.deliver(ALICE, &["bob@partner.example"], message("plain").as_bytes());
+    assert!(reply.starts_with("250 "), "{reply}");
+    let arrived = stage.sink.wait_for(1, Duration::from_secs(20));
+    assert_eq!(arrived[0].below_received(), message("plain").as_bytes());
+}

@@ -8,6 +8,7 @@ mod archive;
 mod catalog;
 mod driver;
 mod imap;
+mod journal;
 mod keyring;
 mod mail;
 mod policy;

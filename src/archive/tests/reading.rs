@@ -138,6 +138,24 @@ fn another_process_sees_what_was_sealed_after_a_refresh() {
 }
 
 #[test]
+fn verifying_while_the_gateway_seals_finds_nothing() {
+    let world = world();
+    std::thread::scope(|scope| {
+        let sealing = scope.spawn(|| {
+            for n in 0..40 {
+                world.accept(&message(n));
+                world.seal();
+            }
+        });
+        while !sealing.is_finished() {
+            let report = verify(world.disk.as_ref(), &world.dir(), &VerifyOptions::default());
+            assert_eq!(report.findings, []);
+        }
+    });
+    assert_eq!(world.assert_whole(&world.unlock()).covered, 40);
+}
+
+#[test]
 fn an_archive_is_made_once_and_opened_with_its_host_key() {
     let world = world();
     let certificate = [super::world::officers()[0].certificate.clone()];

@@ -35,10 +35,25 @@ pub struct Faults {
     pub fail_at: Option<u64>,
     /// Octets all files together may have.
     pub capacity: Option<u64>,
-    /// Syncs are acknowledged and ignored: the negative control.
-    pub lies: bool,
-    /// Nothing can be created, written or synced.
-    pub read_only: bool,
+    pub syncs: Syncs,
+    pub access: Access,
+}
+
+/// What a sync is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Syncs {
+    #[default]
+    Kept,
+    /// Acknowledged and ignored: the negative control.
+    Ignored,
+}
+
+/// Whether anything can be created, written or synced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    #[default]
+    ReadWrite,
+    ReadOnly,
 }
 
 /// An inode: what is durable, what programs see, and the sectors in which they may differ.
@@ -52,7 +67,7 @@ struct Inode {
     writes_after_failure: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inner {
     inodes: Vec<Inode>,
     /// Names as programs see them, and as they are on the disk.
@@ -75,6 +90,10 @@ struct FakeFile {
 impl FakeDisk {
     pub fn set(&self, faults: Faults) {
         self.lock().faults = faults;
+    }
+    /// Another disk with the same content.
+    pub fn fork(&self) -> FakeDisk {
+        FakeDisk(Arc::new(Mutex::new(self.lock().clone())))
     }
     pub fn operations(&self) -> u64 {
         self.lock().operations
@@ -167,7 +186,7 @@ impl Inner {
         if off || self.faults.fail_at == Some(self.operations) {
             return Err(io::Error::other("the disk failed"));
         }
-        if self.faults.read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
+        if self.faults.access == Access::ReadOnly { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
     fn used(&self) -> u64 {
         self.names.values().map(|i| self.inodes[*i].seen.len() as u64).sum()
@@ -219,7 +238,7 @@ impl DiskFile for FakeFile {
         let mut inner = self.disk.lock();
         inner.syncs += 1;
         inner.change_inode(self.inode)?;
-        if inner.faults.lies {
+        if inner.faults.syncs == Syncs::Ignored {
             return Ok(());
         }
         let Inode { durable, seen, dirty, .. } = &mut inner.inodes[self.inode];

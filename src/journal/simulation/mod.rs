@@ -1,7 +1,8 @@
 //! Crash simulation: the journal over a disk that forgets what was not synced. Tests only.
 
 mod crash;
-
+mod damage;
 mod disk;
-
+mod flow;
+mod speed;
 mod world;

@@ -1,6 +1,6 @@
 //! A plain SMTP client over a socket: says what it is told, in octets, and gives back what it hears.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -76,11 +76,6 @@ impl Client {
         }
         self.try_send(&stuffed(message))?;
         self.try_reply()
-    }
-    /// Whether the peer has closed.
-    pub fn is_closed(&mut self) -> bool {
-        let mut rest = Vec::new();
-        matches!(self.reader.read_to_end(&mut rest), Ok(0) | Err(_))
     }
 }
 

@@ -1,0 +1,60 @@
+//! Journal files and leaves.
+
+use crate::driver::run;
+use sealpost::clock::SystemClock;
+use sealpost::crypto::Secret;
+use sealpost::crypto::hpke;
+use sealpost::durable::RealDisk;
+use sealpost::journal::{FILE_BYTES_MIN, Journal, Keys, Leaf, Settings, inspect};
+use std::sync::{Arc, mpsc};
+
+/// Octets of a header area; batches lie between two of them.
+const AREA: usize = 32 * 1024;
+
+/// A header area and the batches behind it, of a journal with a few leaves.
+fn sample() -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let settings = Settings {
+        dir: dir.path().to_owned(),
+        file_bytes: FILE_BYTES_MIN,
+        spares: 0,
+        low_space_bytes: 0,
+        danger_volatile_filesystem: true,
+    };
+    let keys = Keys { host: Secret::new([7; 32]), archive: hpke::generate().expect("a pair").1 };
+    let journal = Journal::open(Arc::new(RealDisk), Arc::new(SystemClock), settings, keys, 0, 0).expect("opens").0;
+    for n in 0..3 {
+        let (sender, receiver) = mpsc::channel();
+        journal.append_leaf(Leaf::gap(n, n), Box::new(move |r| drop(sender.send(r))));
+        receiver.recv().expect("an answer").expect("durable");
+    }
+    journal.close();
+    let file = std::fs::read(dir.path().join("00000000.journal")).expect("the file");
+    assert_eq!(inspect(&file).batches.len(), 4, "three leaves and a beat");
+    file[..AREA + 4 * 4096].to_vec()
+}
+
+fn file(input: &[u8]) {
+    let inspected = inspect(input);
+    assert!(inspected.batches.len() <= input.len() / 4096);
+    assert!(inspected.ordinal.is_some() || inspected.batches.is_empty());
+}
+
+fn leaf(input: &[u8]) {
+    let Some(leaf) = Leaf::parse(input) else { return };
+    assert_eq!(leaf.octets(), input);
+    assert!(leaf.gap_range().is_none() || input.len() == 18);
+}
+
+#[test]
+fn journal_leaves() {
+    let gap = Leaf::gap(3, 9).octets();
+    run("journal leaf", &[&gap, b"\x01\x01", b""], &[b"\x09", b"\x01"], leaf);
+}
+
+#[test]
+fn journal_files() {
+    let sample = sample();
+    let short = &sample[..AREA];
+    run("journal file", &[&sample, short], &[b"SPJB", b"SPJOURN1", &[0; 8], &[255; 8]], file);
+}
