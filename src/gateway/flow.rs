@@ -71,6 +71,9 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
     if gather::received_count(&octets) > RECEIVED_MAX {
         return Answer::All(replies::LOOP.clone());
     }
+    if intake.client.direction != Direction::Journal && matches!(octets.first(), Some(b' ' | b'\t')) {
+        return Answer::All(replies::BEGINS_WITH_FOLD.clone());
+    }
     let config = post.config();
     let entrance = Entrance { config: &config, listener: intake.listener.map(|index| &config.listener[index]) };
     let keyring = post.keyring();

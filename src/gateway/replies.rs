@@ -13,6 +13,8 @@ pub static RELAYING_DENIED: Reply = Reply::new(550, "5.7.1", "Relaying denied");
 pub static NO_ROUTE: Reply = Reply::new(550, "5.4.4", "No route to this domain");
 /// The message has passed too many hosts (RFC 5321 section 6.3).
 pub static LOOP: Reply = Reply::new(554, "5.4.6", "Mail loop: too many Received fields");
+/// Its first line would go on our Received field, and say what the sender likes in our name.
+pub static BEGINS_WITH_FOLD: Reply = Reply::new(554, "5.6.0", "Message begins with a continuation line");
 /// A rule, or the lack of a key, forbids the message.
 pub static REFUSED: Reply = Reply::new(550, "5.7.1", "Refused by policy");
 /// The journal cannot take anything now: it is poisoned, or its directory cannot be written.

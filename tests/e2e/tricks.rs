@@ -125,3 +125,17 @@ fn a_command_says_when_the_server_did_not_take_its_change() {
     assert_eq!(output.status.code(), Some(75), "{stderr}");
     assert!(stderr.contains("keeps what it has") && stderr.contains("broken.toml"), "{stderr}");
 }
+
+#[test]
+fn nobody_writes_into_our_received() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let mut client = hello(gateway.ports.outbound);
+    for (first, expected) in
+        [("\t(authenticated)\r\n", "554 5.6.0"), (" x\r\n", "554 5.6.0"), ("", "250 "), ("x\r\n", "250 ")]
+    {
+        let message = format!("{first}Subject: s\r\n\r\nx\r\n");
+        let reply = client.deliver("alice@example.org", &["bob@partner.example"], message.as_bytes());
+        assert!(reply.starts_with(expected), "{first:?}: {reply}");
+    }
+}
