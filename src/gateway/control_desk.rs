@@ -58,10 +58,10 @@ impl Desk {
             Request::Status => self.status().map(|status| vec![status]),
             Request::QueueList => Ok(self.post.journal().pending().iter().map(queue_rows::row).collect()),
             Request::QueueRetry { ids } => Ok(vec![json!({"retried": self.retry(&ids)?})]),
-            Request::Reload => {
-                super::serve::reload(&self.post);
-                Ok(Vec::new())
-            }
+            Request::Reload => match super::serve::reload(&self.post) {
+                Ok(()) => Ok(Vec::new()),
+                Err(e) => Err(format!("the running server keeps what it has: {e}")),
+            },
         }
     }
 

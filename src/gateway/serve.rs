@@ -103,18 +103,21 @@ fn open_control(post: &Arc<Post>, desk: Desk) -> Result<(), Error> {
 async fn until_stopped(signals: &mut Signals, post: &Arc<Post>) -> Ask {
     loop {
         match signals.next().await {
-            Ask::Reload => reload(post),
+            // Both outcomes stand in the log.
+            Ask::Reload => drop(reload(post)),
             other => return other,
         }
     }
 }
 
 /// Takes the new version of everything, or keeps the old and says why.
-pub fn reload(post: &Arc<Post>) {
-    match tokio::task::block_in_place(|| post.reload()) {
+pub fn reload(post: &Arc<Post>) -> Result<(), Error> {
+    let reloaded = tokio::task::block_in_place(|| post.reload());
+    match &reloaded {
         Ok(()) => tracing::info!("reloaded"),
         Err(e) => tracing::error!("not reloaded, everything stays as it was: {e}"),
     }
+    reloaded
 }
 
 /// Lets what is under way end: until it has, or for so long, or until a second signal.
