@@ -88,17 +88,32 @@ fn unbound(listener: &Listener, error: &io::Error) -> Error {
     }
 }
 
+/// A session that runs; counted until it ends, however it ends.
+struct Present(watch::Sender<usize>);
+
+impl Present {
+    fn of(house: &House) -> Present {
+        house.sessions.send_modify(|sessions| *sessions += 1);
+        Present(house.sessions.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.send_modify(|sessions| *sessions -= 1);
+    }
+}
+
 /// Accepts at one door until the gateway stops.
 pub async fn attend(house: House, door: Door, socket: TcpListener, places: Arc<Places>) {
     let door = Arc::new(door);
     let (protocol, closing) = (door.listener.protocol, house.closing.clone());
     let serve = |stream: TcpStream, ip: IpAddr, place: Place| {
-        house.sessions.send_modify(|sessions| *sessions += 1);
+        let present = Present::of(&house);
         let (house, door) = (house.clone(), door.clone());
         tokio::spawn(async move {
             converse(&house, door, Stream::Plain(stream), ip).await;
-            house.sessions.send_modify(|sessions| *sessions -= 1);
-            drop(place);
+            drop((present, place));
         });
     };
     listen::accept(socket, protocol, places, closing, serve).await;

@@ -4,7 +4,9 @@
 use super::config::{Changed, Config};
 use super::error::Error;
 use super::files;
+use super::logins::Logins;
 use super::observe::{Audit, Event};
+use super::room::Room;
 use super::tls::Presented;
 use crate::access::Accounts;
 use crate::archive::Archive;
@@ -34,7 +36,37 @@ pub struct Post {
     accounts: Accounts,
     audit: Audit,
     rendering: Semaphore,
+    logins: Logins,
+    rooms: Rooms,
     accepted: mpsc::UnboundedSender<MailId>,
+}
+
+/// Octets of large messages under way from their last octet to their reply.
+const INCOMING_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Octets of renditions that are being made or wait for the disk.
+const RENDITION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Octets of large renditions that are being sent to next hops.
+const OUTGOING_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Bounds on memory. Rooms are entered in this order, and none is waited for from within a later one.
+#[derive(Debug)]
+pub struct Rooms {
+    /// For large messages as received.
+    pub incoming: Room,
+    /// For what is rendered of them.
+    pub renditions: Room,
+    /// For large renditions under way to a next hop.
+    pub outgoing: Room,
+}
+
+impl Default for Rooms {
+    fn default() -> Rooms {
+        Rooms {
+            incoming: Room::new(INCOMING_BYTES_MAX),
+            renditions: Room::new(RENDITION_BYTES_MAX),
+            outgoing: Room::new(OUTGOING_BYTES_MAX),
+        }
+    }
 }
 
 /// Ids of messages as they are accepted, for delivery.
@@ -75,6 +107,8 @@ impl Post {
             accounts,
             audit,
             rendering: Semaphore::new(cores),
+            logins: Logins::start().map_err(|e| Error::of("threads for logins", e))?,
+            rooms: Rooms::default(),
             accepted,
         };
         Ok((post, accepted_ids))
@@ -151,6 +185,15 @@ impl Post {
         &self.rendering
     }
 
+    /// Where passwords are checked, as many at once as there are cores: each takes a core's time and 19 MiB.
+    pub fn logins(&self) -> &Logins {
+        &self.logins
+    }
+    /// Bounds on memory.
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
     /// An id for a message that arrives now.
     pub fn new_id(&self) -> Result<MailId, crate::crypto::Error> {
         Ok(MailId::new(self.now(), random::bytes()?))
@@ -206,7 +249,12 @@ fn sender_and_client(envelope: &Envelope, client: &Client) -> String {
 
 /// Whether a draft's octets are all in memory, so that nothing done with it waits for the disk.
 pub fn is_in_memory(draft: &Draft) -> bool {
-    usize::try_from(draft.bytes()).is_ok_and(|bytes| bytes <= journal::DRAFT_MEMORY_BYTES)
+    !is_large(draft.bytes())
+}
+
+/// Whether so many octets count against a room. What is smaller is bounded by the number of connections.
+pub fn is_large(bytes: u64) -> bool {
+    usize::try_from(bytes).map_or(true, |bytes| bytes > journal::DRAFT_MEMORY_BYTES)
 }
 
 /// Where things lie below `data_dir`.

@@ -16,12 +16,35 @@ use crate::smtp::server::{Event, Reply, Session, reply};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Octets read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Replies are sent when this many octets of them wait, even if more commands do too.
 const REPLIES_BYTES: usize = 32 * 1024;
+
+/// How long a client may take from one message to the next, besides a second for every `PACE_BYTES_PER_S` octets.
+const PACE: Duration = Duration::from_secs(600);
+/// Octets a second that even the slowest line carries.
+const PACE_BYTES_PER_S: u64 = 512;
+
+/// Whether a client gets on: one that sends an octet now and then would keep its place for ever.
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    octets: u64,
+}
+
+impl Pace {
+    fn start(now: Instant) -> Pace {
+        Pace { since: now, octets: 0 }
+    }
+    /// The time that is left.
+    fn left(&self, now: Instant) -> Duration {
+        let allowed = PACE + Duration::from_secs(self.octets / PACE_BYTES_PER_S);
+        allowed.saturating_sub(now.duration_since(self.since))
+    }
+}
 
 /// One conversation.
 struct Conversation {
@@ -31,6 +54,7 @@ struct Conversation {
     session: Session,
     draft: Option<Draft>,
     out: Vec<u8>,
+    pace: Pace,
 }
 
 /// What the connection does next.
@@ -53,7 +77,8 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
     if let Some(tls) = stream.tls() {
         session.tls_started(tls);
     }
-    let mut this = Conversation { house, door, ip, session, draft: None, out: Vec::new() };
+    let mut this =
+        Conversation { house, door, ip, session, draft: None, out: Vec::new(), pace: Pace::start(Instant::now()) };
     this.session.greeting(&mut this.out);
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -85,7 +110,8 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
 impl Conversation {
     /// Waits for octets; between transactions also for the gateway to stop.
     async fn hear(&mut self, stream: &mut Stream, buffer: &mut [u8]) -> io::Result<Heard> {
-        let limit = Duration::from_secs(self.house.post.config().timeouts.server_idle_s);
+        let silence = Duration::from_secs(self.house.post.config().timeouts.server_idle_s);
+        let limit = silence.min(self.pace.left(Instant::now()));
         let is_idle = self.session.is_idle();
         let heard = tokio::select! {
             biased;
@@ -94,7 +120,11 @@ impl Conversation {
         };
         match heard {
             Err(e) if e.kind() == io::ErrorKind::TimedOut => Ok(Heard::Silence),
-            heard => heard.map(Heard::Octets),
+            Err(e) => Err(e),
+            Ok(count) => {
+                self.pace.octets = self.pace.octets.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+                Ok(Heard::Octets(count))
+            }
         }
     }
 
@@ -137,17 +167,17 @@ impl Conversation {
 
     fn recipient(&mut self, recipient: &Recipient) {
         let post = &self.house.post;
-        match permission::relaying(&post.config(), &self.door.listener, self.ip, &recipient.address) {
-            Relaying::Allowed => self.session.accept(&mut self.out),
-            Relaying::Denied => {
-                let mut event = AuditEvent::new(post.now(), "refused");
-                event.who = Some(self.ip.to_string());
-                event.recipient = Some(recipient.address.to_string());
-                event.detail = replies::RELAYING_DENIED.text();
-                post.audit().write(&event);
-                self.session.refuse(&replies::RELAYING_DENIED, &mut self.out);
-            }
-        }
+        let why = match permission::relaying(&post.config(), &self.door.listener, self.ip, &recipient.address) {
+            Relaying::Allowed => return self.session.accept(&mut self.out),
+            Relaying::Denied => &replies::RELAYING_DENIED,
+            Relaying::NoRoute => &replies::NO_ROUTE,
+        };
+        let mut event = AuditEvent::new(post.now(), "refused");
+        event.who = Some(self.ip.to_string());
+        event.recipient = Some(recipient.address.to_string());
+        event.detail = why.text();
+        post.audit().write(&event);
+        self.session.refuse(why, &mut self.out);
     }
 
     /// Before the 354: what cannot be stored is not asked for.
@@ -199,5 +229,20 @@ impl Conversation {
             Answer::All(reply) => self.session.finish(&reply, &mut self.out),
             Answer::Each(replies) => self.session.finish_each(&replies, &mut self.out),
         }
+        self.pace = Pace::start(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_time_for_what_it_sends_and_no_more() {
+        let start = Instant::now();
+        let left = |octets: u64, s: u64| Pace { since: start, octets }.left(start + Duration::from_secs(s)).as_secs();
+        assert_eq!((left(0, 0), left(0, 599), left(0, 600), left(0, 601)), (600, 1, 0, 0));
+        assert_eq!((left(511, 600), left(512, 600), left(1024, 601)), (0, 1, 1));
+        assert_eq!(left(104_857_600, 3600), 600 + 204_800 - 3600, "a hundred mebioctets over the slowest line");
     }
 }

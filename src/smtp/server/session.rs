@@ -121,13 +121,23 @@ pub struct Session {
     pub(super) hello: Option<Hello>,
     pub(super) transaction: Option<Transaction>,
     errors: u32,
+    refused: u32,
 }
 
 impl Session {
     /// A session before its greeting. With implicit TLS, [`Session::tls_started`] comes first.
     pub fn new(settings: Arc<Settings>) -> Session {
         let lines = Lines::new(settings.bare_lf);
-        Session { settings, phase: Phase::Command, lines, tls: None, hello: None, transaction: None, errors: 0 }
+        Session {
+            settings,
+            phase: Phase::Command,
+            lines,
+            tls: None,
+            hello: None,
+            transaction: None,
+            errors: 0,
+            refused: 0,
+        }
     }
 
     /// Appends the 220 that opens the session.
@@ -195,7 +205,9 @@ impl Session {
                 if let Some(transaction) = &mut self.transaction {
                     transaction.refused_recipients += 1;
                 }
-                self.say(why, out);
+                self.refused += 1;
+                let harvests = self.refused > limits::REFUSED_RECIPIENTS_MAX;
+                self.say(if harvests { &reply::TOO_MANY_ERRORS } else { why }, out);
             }
             Phase::Asked(Question::Mail(_) | Question::Data) => self.say(why, out),
             other => self.phase = other,
@@ -236,7 +248,7 @@ impl Session {
         self.phase = Phase::Command;
         for reply in replies {
             if reply.is_positive() {
-                self.errors = 0;
+                (self.errors, self.refused) = (0, 0);
             }
             self.say(reply, out);
         }

@@ -133,3 +133,17 @@ fn nothing_behind_starttls_is_ever_run() {
     assert_eq!(text(&mut out), "500 5.5.1 Command not recognized\r\n");
     assert_eq!((session.client_name(), session.tls().is_some()), ("", true));
 }
+
+#[test]
+fn a_client_that_only_tries_recipients_is_sent_away() {
+    let (mut session, mut out) = (session(Dialect::Smtp), Vec::new());
+    feed(&mut session, &[HELLO, b"MAIL FROM:<>\r\n"].concat(), "", &mut out);
+    for n in 0..=limits::REFUSED_RECIPIENTS_MAX {
+        out.clear();
+        feed(&mut session, b"RCPT TO:<a@b.example>\r\n", "Rcpt", &mut out);
+        session.refuse(&reply::RELAY_DENIED, &mut out);
+        let expected = if n < limits::REFUSED_RECIPIENTS_MAX { "550" } else { "421" };
+        assert_eq!(&text(&mut out)[..3], expected, "{n}");
+    }
+    assert_eq!(feed(&mut session, b"", "Close", &mut out), ["Close"]);
+}
