@@ -133,22 +133,67 @@ fn partial_files(layout: &Layout, size: u64) -> Vec<PathBuf> {
 
 /// The `width` hashes of a tile.
 pub fn read_tile(disk: &dyn Disk, layout: &Layout, level: u8, number: u64, width: usize) -> Result<Vec<Digest>, Error> {
-    if width == 0 {
-        return Ok(Vec::new());
-    }
-    let path = layout.tile(level, number, width);
-    let octets = read(disk, layout, &path, (WIDTH * 32) as u64)?;
-    tile::parse_tile(&octets, width).map_err(|what| Error::damaged(layout.name(&path), what))
+    let path = |width| layout.tile(level, number, width);
+    read_grown(disk, layout, width, path, (WIDTH * 32) as u64, tile::parse_tile)
 }
 
 /// The `width` leaves of a bundle.
 pub fn read_bundle(disk: &dyn Disk, layout: &Layout, number: u64, width: usize) -> Result<Vec<Vec<u8>>, Error> {
+    let path = |width| layout.bundle(number, width);
+    read_grown(disk, layout, width, path, BUNDLE_BYTES_MAX, tile::parse_bundle)
+}
+
+/// Times that the edge of the log is looked for while it moves on.
+const LOOKS_MAX: usize = 8;
+
+/// A file of `width` items, or as many of the wider one that has taken its place: who reads an earlier tree beside a gateway that
+/// seals finds its edge pruned, and the log only grows (C2SP tlog-tiles, partial tiles).
+fn read_grown<T>(
+    disk: &dyn Disk,
+    layout: &Layout,
+    width: usize,
+    path: impl Fn(usize) -> PathBuf,
+    most: u64,
+    parse: impl Fn(&[u8], usize) -> Result<Vec<T>, Malformed>,
+) -> Result<Vec<T>, Error> {
     if width == 0 {
         return Ok(Vec::new());
     }
-    let path = layout.bundle(number, width);
-    let octets = read(disk, layout, &path, BUNDLE_BYTES_MAX)?;
-    tile::parse_bundle(&octets, width).map_err(|what| Error::damaged(layout.name(&path), what))
+    let mut missing = None;
+    for _ in 0..LOOKS_MAX {
+        for wide in [width].into_iter().chain(wider(disk, &path(width), width)) {
+            let path = path(wide);
+            let octets = match read(disk, layout, &path, most) {
+                Ok(octets) => octets,
+                Err(e) if is_absent(&e) => {
+                    // The first is the one that the tree names.
+                    missing.get_or_insert(e);
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            let mut items = parse(&octets, wide).map_err(|what| Error::damaged(layout.name(&path), what))?;
+            items.truncate(width);
+            return Ok(items);
+        }
+        if wider(disk, &path(width), width).len() <= 1 {
+            break;
+        }
+    }
+    Err(missing.unwrap_or(Error::Bug("a tile that is neither there nor absent")))
+}
+
+/// Widths above `width` that may stand where `path` stood: those of partial files there, and the full one.
+fn wider(disk: &dyn Disk, path: &Path, width: usize) -> Vec<usize> {
+    let names = path.parent().and_then(|dir| disk.list(dir).ok()).unwrap_or_default();
+    let mut widths: Vec<usize> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    widths.push(WIDTH);
+    widths.retain(|wide| *wide > width && *wide <= WIDTH);
+    widths
+}
+
+fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Reads single leaves of a log of some size, keeping the last bundle.
@@ -232,6 +277,9 @@ mod tests {
         for head in heads {
             assert_eq!(head_at(&RealDisk, &layout, log.size(), head.size).expect("read"), head);
         }
+        let early = read_tile(&RealDisk, &layout, 0, 4, 1).expect("in the wider tile");
+        assert_eq!(early, [tile::leaf_hash(&leaf(1024))], "who reads an earlier tree finds its edge");
+        assert!(read_tile(&RealDisk, &layout, 0, 4, 4).is_err() && read_bundle(&RealDisk, &layout, 5, 1).is_err());
         let partial = RealDisk.list(&dir.path().join("log/tile/0/004.p")).expect("list");
         assert_eq!(partial, ["3"], "outlived partial tiles are gone");
     }

@@ -1,11 +1,11 @@
 //! The archive as rows for people and JSON.
 
-use crate::archive::{Archive, Error, Finding, Report};
+use crate::archive::{Archive, Error, Finding, Report, ResultRecord};
 use crate::catalog::Row;
 use crate::crypto::hash;
-use crate::journal::Journal;
+use crate::journal::{Journal, LeafEntry, Outcome};
 use crate::mail::MailId;
-use crate::policy::{Disposition, RecipientRuling, Ruling};
+use crate::policy::{Disposition, Format, RecipientRuling, Ruling, Treatment};
 use serde_json::{Value, json};
 
 /// What a compliance officer must know of what protects the archive, and what does not.
@@ -49,6 +49,17 @@ pub fn message(row: &Row) -> Value {
     })
 }
 
+/// One leaf of the journal.
+pub fn leaf(entry: &LeafEntry) -> Value {
+    json!({"index": entry.index, "leaf": hash::hex(&entry.octets)})
+}
+
+/// The same read back.
+pub fn read_leaf(row: &Value) -> Option<LeafEntry> {
+    let octets = hash::unhex(row["leaf"].as_str()?)?;
+    Some(LeafEntry { index: row["index"].as_u64()?, octets: octets.into() })
+}
+
 /// One finding of `verify`.
 pub fn finding(finding: &Finding) -> Value {
     json!(finding)
@@ -68,18 +79,100 @@ pub fn summary(report: &Report) -> Value {
     })
 }
 
+/// What became of each recipient, as far as it is sealed.
+pub fn results(recipients: &[String], records: &[ResultRecord]) -> Value {
+    records.iter().map(|record| result(recipients, record)).collect()
+}
+
+fn result(recipients: &[String], record: &ResultRecord) -> Value {
+    let result = match record.result() {
+        Ok(result) => result,
+        Err(e) => return json!({"unreadable": e.to_string()}),
+    };
+    let (outcome, status, reply) = match &result.outcome {
+        Outcome::Delivered { reply } => ("delivered", "", reply.as_str()),
+        Outcome::Deferred { reply, .. } => ("deferred", "", reply.as_str()),
+        Outcome::Failed { status, reply } => ("failed", status.as_str(), reply.as_str()),
+        Outcome::Archived => ("archived", "", ""),
+    };
+    let address = usize::try_from(result.recipient).ok().and_then(|at| recipients.get(at));
+    json!({
+        "recipient": address, "outcome": outcome, "at": result.at.rfc3339(), "next_hop": result.next_hop,
+        "status": status, "reply": reply,
+    })
+}
+
 /// Why each recipient was treated as it was, from the ruling kept with the message.
 pub fn why(id: &MailId, recipients: &[String], ruling: &[u8]) -> Result<Vec<Value>, String> {
     let ruling: Ruling = minicbor::decode(ruling).map_err(|e| format!("{id}: the ruling cannot be read: {e}"))?;
-    Ok(recipients.iter().zip(&ruling.recipients).map(|(address, entry)| why_row(address, entry)).collect())
+    Ok(recipients.iter().zip(&ruling.recipients).map(|(address, entry)| why_row(id, address, entry)).collect())
 }
 
-fn why_row(address: &str, entry: &RecipientRuling) -> Value {
-    let outcome = match &entry.disposition {
-        Disposition::Refuse { text } => format!("refused: {text}"),
-        Disposition::Deliver(treatment) => format!("delivered: {treatment:?}"),
+fn why_row(id: &MailId, address: &str, entry: &RecipientRuling) -> Value {
+    let ruling = match &entry.disposition {
+        Disposition::Refuse { text } => format!("refuse: {text}"),
+        Disposition::Deliver(treatment) => treatment_words(*treatment),
     };
-    let because: Vec<String> =
-        entry.why.iter().map(|why| format!("{} = {} by {}", why.action, why.value, why.because)).collect();
-    json!({"recipient": address, "outcome": outcome, "why": because})
+    json!({"id": id.to_string(), "recipient": address, "ruling": ruling, "why": entry.why})
+}
+
+fn treatment_words(treatment: Treatment) -> String {
+    let how = match treatment {
+        Treatment::Plain => return "unchanged".to_owned(),
+        Treatment::Sign(_) => "sign",
+        Treatment::Encrypt(_) => "encrypt",
+        Treatment::SignAndEncrypt(_) => "sign and encrypt",
+    };
+    let format = match treatment.format() {
+        Some(Format::Smime) => "S/MIME",
+        Some(Format::OpenPgp) => "OpenPGP",
+        None => "",
+    };
+    format!("{how} with {format}")
+}
+
+/// The same for people: one reason, one line.
+pub fn why_text(row: &Value) -> String {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let reasons = row["why"].as_array().into_iter().flatten();
+    let lines = reasons.map(|why| {
+        let (action, value, because) = (word(&why["action"]), word(&why["value"]), word(&why["because"]));
+        format!("\n  {action}: {value}, by {because}")
+    });
+    format!("{} {}: {}{}", word(&row["id"]), word(&row["recipient"]), word(&row["ruling"]), lines.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Why;
+
+    #[test]
+    fn leaves_come_back_as_they_were() {
+        let entry = LeafEntry { index: 7, octets: vec![0, 255, 16].into() };
+        assert_eq!(read_leaf(&leaf(&entry)), Some(entry));
+        for row in
+            [json!({}), json!({"index": 1, "leaf": "0g"}), json!({"leaf": "00"}), json!({"index": -1, "leaf": "00"})]
+        {
+            assert_eq!(read_leaf(&row), None, "{row}");
+        }
+    }
+
+    #[test]
+    fn rulings_are_told_in_words() {
+        let why = Why { action: "encrypt".into(), value: "required".into(), because: "rule \"a\" (p.toml:1)".into() };
+        for (disposition, words) in [
+            (Disposition::Deliver(Treatment::Plain), "unchanged"),
+            (Disposition::Deliver(Treatment::Sign(Format::Smime)), "sign with S/MIME"),
+            (Disposition::Deliver(Treatment::SignAndEncrypt(Format::OpenPgp)), "sign and encrypt with OpenPGP"),
+            (Disposition::Refuse { text: "5.7.1 no".into() }, "refuse: 5.7.1 no"),
+        ] {
+            let id = MailId::parse(&"0".repeat(32)).expect("an id");
+            let row = why_row(&id, "b@x.example", &RecipientRuling { disposition, why: vec![why.clone()] });
+            assert_eq!(row["ruling"], words);
+            assert_eq!(row["why"][0]["because"], "rule \"a\" (p.toml:1)");
+            let text = why_text(&row);
+            assert!(text.ends_with(&format!("{words}\n  encrypt: required, by rule \"a\" (p.toml:1)")), "{text}");
+        }
+    }
 }

@@ -1,27 +1,43 @@
 //! `sealpost check`: reads everything `serve` would read and says every fault. Changes nothing and takes no lock, so that it may
 //! run beside a server.
 
-use super::config::{Config, ListenerTls, RouteTls};
+use super::config::{Config, Listener, ListenerTls, RouteTls};
+use super::error::Error;
 use super::files;
 use super::host_key;
 use super::post::Places;
+use super::reading;
 use super::tls::{self, Presented};
 use crate::access::Accounts;
 use crate::archive::Archive;
-use crate::clock::SystemClock;
-use crate::durable::{Filesystem, RealDisk, filesystem};
+use crate::clock::{Clock, SystemClock};
+use crate::crypto::Secret;
+use crate::durable::{Disk, Filesystem, RealDisk};
 use crate::keyring::Keyring;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+
+/// A certificate that ends sooner than this is worth a warning.
+const CERTIFICATE_NOTICE_S: i64 = 30 * 24 * 3600;
 
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Report {
     /// `serve` would not start, or not do what it should.
-    pub faults: Vec<String>,
+    pub faults: Vec<Error>,
     /// Worth knowing.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Error>,
+}
+
+impl Report {
+    fn fault(&mut self, error: impl Into<Error>) {
+        self.faults.push(error.into());
+    }
+    fn warn(&mut self, text: impl std::fmt::Display, help: &str) {
+        self.warnings.push(Error::new(text).with_help(help));
+    }
 }
 
 /// Checks a configuration and all it names.
@@ -30,49 +46,152 @@ pub fn check(path: &Path) -> Report {
     let config = match files::configuration(path) {
         Ok(config) => config,
         Err(e) => {
-            report.faults.push(e.to_string());
+            report.fault(e);
             return report;
         }
     };
     let places = Places::of(&config);
     policies(&places, &mut report);
-    secrets(&places, &mut report);
+    match host_key::read(&RealDisk, &places.host_key) {
+        Ok(host_key) => sealed_under(&host_key, &config, &places, &mut report),
+        Err(e) => report.fault(e),
+    }
+    accounts(&places, &mut report);
     certificates(&config, &mut report);
     storage(&config, &places, &mut report);
-    officer(&config, &mut report);
+    permissions(&config, &places, &mut report);
     weak_points(&config, &mut report);
     report
 }
 
 fn policies(places: &Places, report: &mut Report) {
     match files::policies(&places.policies) {
-        Ok(policy) if policy.rules().is_empty() => {
-            report.warnings.push("no policy has a rule: mail is archived and nothing is changed".to_owned());
-        }
+        Ok(policy) if policy.rules().is_empty() => report.warn(
+            "no policy has a rule: mail is archived and nothing is changed",
+            "policies/*.toml; `sealpost policy check` reads them before they bite",
+        ),
         Ok(_) => {}
-        Err(e) => report.faults.push(e.to_string()),
+        Err(e) => report.fault(e),
     }
 }
 
-fn secrets(places: &Places, report: &mut Report) {
-    match host_key::read(&RealDisk, &places.host_key) {
-        Err(e) => report.faults.push(e.to_string()),
-        Ok(host_key) => {
-            if let Err(e) = Keyring::load(&RealDisk, &places.root, &host_key) {
-                report.faults.push(format!("keyring: {e}"));
-            }
-            if let Err(e) = Archive::open(Arc::new(RealDisk), &places.archive, &host_key) {
-                report.faults.push(format!("archive: {e}"));
+/// What only the host key opens.
+fn sealed_under(host_key: &Secret<32>, config: &Config, places: &Places, report: &mut Report) {
+    if let Err(e) = Keyring::load(&RealDisk, &places.root, host_key) {
+        report.fault(e);
+    }
+    match Archive::open(Arc::new(RealDisk), &places.archive, host_key) {
+        Ok(archive) => officer(config, &archive, report),
+        Err(e) => report.fault(Error::archive(&places.archive, &e)),
+    }
+}
+
+fn officer(config: &Config, archive: &Archive, report: &mut Report) {
+    let Some(key) = &config.view.officer_key else {
+        let text = "no [view] officer_key: the archive cannot be read here, IMAP and POP3 say UNAVAILABLE";
+        return report.warn(text, "mail goes on; to read, name an officer's key for as long as it is needed");
+    };
+    match key.metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => report.warn(
+            format_args!("{} is not there: the view is locked, IMAP and POP3 say UNAVAILABLE", key.display()),
+            "mail goes on; to read, bring the officer's key back and restart",
+        ),
+        Err(e) => report.fault(Error::io(key, &e)),
+        Ok(_) => {
+            report.warn(
+                format_args!(
+                    "{} is on this machine: the archive is protected against theft of copies, not of the host",
+                    key.display()
+                ),
+                "move officer/ off it when all is set up",
+            );
+            if let Err(e) = reading::unlock(config, archive) {
+                let text = "[view] officer_key and passphrase_file: they must belong to an officer of this archive";
+                report.fault(Error::new(format_args!("the view stays locked: {e}")).with_help(text));
             }
         }
     }
-    for path in [&places.host_key, &places.keyring, &places.journal] {
+}
+
+fn accounts(places: &Places, report: &mut Report) {
+    let opened = Accounts::open(Arc::new(RealDisk), Arc::new(SystemClock), &places.accounts);
+    match opened.and_then(|accounts| accounts.list()) {
+        Ok(accounts) if accounts.is_empty() => report.warn(
+            "there is no account: nobody can read the archive by IMAP or POP3",
+            "sealpost user add NAME --role officer --password-stdin",
+        ),
+        Ok(_) => {}
+        Err(e) => report.fault(e),
+    }
+}
+
+fn certificates(config: &Config, report: &mut Report) {
+    let uses_tls = config.listener.iter().any(|listener| listener.tls != ListenerTls::None);
+    match Presented::load(&config.tls.certificate, &config.tls.key) {
+        Ok(presented) if uses_tls => presented_to_clients(&presented, config, report),
+        Ok(_) => {}
+        // `serve` reads them in any case.
+        Err(e) => report.fault(e),
+    }
+    for ca_file in config.route.iter().filter_map(|route| route.ca_file.as_ref()) {
+        if let Err(e) = tls::client_verified(ca_file) {
+            report.fault(e);
+        }
+    }
+}
+
+fn presented_to_clients(presented: &Presented, config: &Config, report: &mut Report) {
+    let (file, hostname) = (config.tls.certificate.display(), config.hostname.as_str());
+    match presented.not_after() {
+        Some(end) if end <= SystemClock.now().plus_s(CERTIFICATE_NOTICE_S) => report.warn(
+            format_args!("{file}: the certificate ends at {}", end.rfc3339()),
+            "put a new one in its place and send SIGHUP; clients that verify refuse an expired one",
+        ),
+        _ => {}
+    }
+    if !presented.is_for(hostname) {
+        let text = format_args!("{file}: the certificate does not name {hostname}").to_string();
+        report.warn(text, "clients that verify the name refuse it");
+    }
+}
+
+fn storage(config: &Config, places: &Places, report: &mut Report) {
+    for dir in [&places.journal, &places.archive] {
+        let on = |kind: &str| format!("{} is on {kind}, which loses mail at power loss", dir.display());
+        match RealDisk.filesystem(dir) {
+            Err(e) => report.fault(Error::io(dir, &e)),
+            Ok(Filesystem::Durable) => {}
+            Ok(Filesystem::Doubtful(kind)) => report.warn(
+                format_args!("{} is on {kind}: whether it keeps what it syncs is doubtful", dir.display()),
+                "a local disk with ext4, xfs, btrfs or zfs does",
+            ),
+            Ok(Filesystem::Volatile(kind)) if config.journal.danger_volatile_filesystem => {
+                report.warn(on(kind), "danger_volatile_filesystem accepts that: for tests only");
+            }
+            Ok(Filesystem::Volatile(kind)) => {
+                report.fault(Error::new(on(kind)).with_help("put data_dir on a local disk"));
+            }
+        }
+    }
+    // New mail needs room for a journal file above what must stay free.
+    let needed = config.journal.low_space_bytes.saturating_add(config.journal.file_bytes.get());
+    if let Ok(free) = RealDisk.free_bytes(&places.journal)
+        && free < needed
+    {
+        let text = format!("{}: {free} octets are free and {needed} are needed", places.journal.display());
+        let help = "make room, or new mail is answered 452; [journal] low_space_bytes and file_bytes say how much";
+        report.fault(Error::new(text).with_help(help));
+    }
+}
+
+fn permissions(config: &Config, places: &Places, report: &mut Report) {
+    let view = [&config.view.officer_key, &config.view.passphrase_file];
+    let secret = [&places.host_key, &places.keyring, &places.journal, &config.tls.key];
+    for path in secret.into_iter().chain(view.into_iter().flatten()) {
         if others_may_read(path) {
-            report.warnings.push(format!("{}: others may read it; chmod go= it", path.display()));
+            let text = format_args!("{}: others may read it", path.display()).to_string();
+            report.warn(text, &format!("chmod go= {}", path.display()));
         }
-    }
-    if let Err(e) = Accounts::open(Arc::new(RealDisk), Arc::new(SystemClock), &places.accounts) {
-        report.faults.push(e.to_string());
     }
 }
 
@@ -80,66 +199,41 @@ fn others_may_read(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
-fn certificates(config: &Config, report: &mut Report) {
-    let uses_tls = config.listener.iter().any(|listener| listener.tls != ListenerTls::None);
-    if let Err(e) = Presented::load(&config.tls.certificate, &config.tls.key)
-        && uses_tls
-    {
-        report.faults.push(e.to_string());
-    }
-    for ca_file in config.route.iter().filter_map(|route| route.ca_file.as_ref()) {
-        if let Err(e) = tls::client_verified(ca_file) {
-            report.faults.push(e.to_string());
-        }
-    }
-}
-
-fn storage(config: &Config, places: &Places, report: &mut Report) {
-    for dir in [&places.journal, &places.archive] {
-        match filesystem(dir) {
-            Err(e) => report.faults.push(format!("{}: {e}", dir.display())),
-            Ok(Filesystem::Durable) => {}
-            Ok(Filesystem::Doubtful(kind)) => {
-                report
-                    .warnings
-                    .push(format!("{} is on {kind}: whether it keeps what it syncs is doubtful", dir.display()));
-            }
-            Ok(Filesystem::Volatile(kind)) if config.journal.danger_volatile_filesystem => {
-                report.warnings.push(format!("{} is on {kind}, which loses mail at power loss", dir.display()));
-            }
-            Ok(Filesystem::Volatile(kind)) => {
-                report.faults.push(format!("{} is on {kind}, which loses mail at power loss", dir.display()));
-            }
-        }
-    }
-}
-
-fn officer(config: &Config, report: &mut Report) {
-    let Some(key) = &config.view.officer_key else {
-        report
-            .warnings
-            .push("no [view] officer_key: the archive cannot be read here, IMAP and POP3 say UNAVAILABLE".to_owned());
-        return;
-    };
-    if key.is_file() {
-        report.warnings.push(format!(
-            "{} is on this machine: the archive is protected against theft of copies, not of the host; move it off when set up",
-            key.display()
-        ));
-        if others_may_read(key) {
-            report.faults.push(format!("{}: others may read it; chmod go= it", key.display()));
-        }
-    } else {
-        report.warnings.push(format!("{} is not there: the view is locked", key.display()));
-    }
-}
-
 fn weak_points(config: &Config, report: &mut Report) {
+    let hostname = config.hostname.as_str();
+    if !hostname.contains('.') {
+        report.warn(
+            format_args!("hostname = \"{hostname}\" is not a full name: many next hops refuse such an EHLO"),
+            "hostname = \"gw.example.org\", a name that resolves to this machine",
+        );
+    }
     if config.local_domains.is_empty() {
-        report.warnings.push("local_domains is empty: only relay_networks may send, and nothing is signed".to_owned());
+        report.warn(
+            "local_domains is empty: only relay_networks may send, and nothing is signed",
+            "local_domains = [\"example.org\"]",
+        );
+    }
+    for listener in config.listener.iter().filter(|listener| relays_for_all(listener)) {
+        report.warn(
+            format_args!("listener {} relays for the whole world: spammers find it within hours", listener.bind),
+            "relay_networks names the networks of your own mail servers",
+        );
     }
     for route in config.route.iter().filter(|route| route.tls == RouteTls::None) {
         let hops: Vec<String> = route.next_hop.iter().map(ToString::to_string).collect();
-        report.warnings.push(format!("mail to {} goes without TLS", hops.join(", ")));
+        report.warn(format_args!("mail to {} goes without TLS", hops.join(", ")), "tls = \"opportunistic\" or better");
     }
+    if config.route_of("none.invalid").is_none() {
+        report.warn(
+            "no route takes every domain: mail to others is accepted and comes back as undeliverable",
+            "domains = [\"*\"] in the last [[route]]",
+        );
+    }
+}
+
+/// Whether an address nobody here can own may relay.
+fn relays_for_all(listener: &Listener) -> bool {
+    // From the ranges for documentation (RFC 5737, RFC 3849).
+    let strangers = ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1"];
+    strangers.iter().filter_map(|ip| ip.parse().ok()).any(|ip| listener.relays_for(ip))
 }

@@ -67,6 +67,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// The word of the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Protocol::Smtp => "smtp",
+            Protocol::Lmtp => "lmtp",
+            Protocol::Imap => "imap",
+            Protocol::Pop3 => "pop3",
+        }
+    }
     /// Whether mail comes in here.
     pub fn takes_mail(self) -> bool {
         matches!(self, Protocol::Smtp | Protocol::Lmtp)
@@ -86,6 +95,17 @@ pub enum ListenerTls {
     Implicit,
 }
 
+impl ListenerTls {
+    /// The word of the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            ListenerTls::None => "none",
+            ListenerTls::Starttls => "starttls",
+            ListenerTls::Implicit => "implicit",
+        }
+    }
+}
+
 /// `[[listener]]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,6 +113,7 @@ pub struct Listener {
     /// What it speaks.
     pub protocol: Protocol,
     /// Where it listens.
+    #[serde(deserialize_with = "value::bind")]
     pub bind: SocketAddr,
     /// How it does TLS.
     #[serde(default)]

@@ -47,7 +47,48 @@ pub fn faults(config: &Config, text: &str, document: &Document) -> Vec<Fault> {
             say(span, "connections = 0 would deliver nothing".to_owned(), "at least 1");
         }
     }
+    for (section, key, value) in counts(config) {
+        if value == 0 {
+            say(key_in(text, section, key), format!("{key} = 0 would stop everything"), "at least 1");
+        }
+    }
     faults
+}
+
+/// Bounds and times that make no sense when they are zero.
+fn counts(config: &Config) -> Vec<(&'static str, &'static str, u64)> {
+    let (limits, times) = (&config.limits, &config.timeouts);
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    vec![
+        ("[limits]", "message_bytes", limits.message_bytes),
+        ("[limits]", "recipients", number(limits.recipients)),
+        ("[limits]", "connections", number(limits.connections)),
+        ("[limits]", "connections_per_address", number(limits.connections_per_address)),
+        ("[timeouts]", "initial_s", times.initial_s),
+        ("[timeouts]", "mail_s", times.mail_s),
+        ("[timeouts]", "rcpt_s", times.rcpt_s),
+        ("[timeouts]", "data_start_s", times.data_start_s),
+        ("[timeouts]", "data_block_s", times.data_block_s),
+        ("[timeouts]", "data_done_s", times.data_done_s),
+        ("[timeouts]", "server_idle_s", times.server_idle_s),
+        ("[queue]", "lifetime_s", config.queue.lifetime_s),
+        ("[archive]", "seal_after_s", config.archive.seal_after_s),
+        ("[archive]", "seal_bytes", config.archive.seal_bytes),
+    ]
+}
+
+/// Where a section sets this key; the file's beginning when it is written in another way than usual.
+fn key_in(text: &str, section: &str, key: &str) -> Range<usize> {
+    let start = table(text, section, 0).end;
+    let mut offset = start;
+    for line in text[start..].split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        if trimmed.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return offset..offset + line.trim_end().len();
+        }
+        offset += line.len();
+    }
+    0..0
 }
 
 fn reader_with(listener: &Listener) -> Option<&'static str> {
@@ -103,6 +144,25 @@ mod tests {
         let meaningless = &[(2, "`direction` has no meaning for a reader's listener")];
         check(&listener("protocol = \"pop3\"\ndirection = \"journal\""), meaningless);
         check("hostname = \"h\"\nlistener = []\nroute = []\n", &[(1, "no [[listener]]"), (1, "no [[route]]")]);
+    }
+
+    #[test]
+    fn bounds_of_zero_are_faults_and_of_one_are_not() {
+        let with = |lines: &str| {
+            format!("hostname = \"h\"\n[[listener]]\nprotocol = \"imap\"\nbind = \"127.0.0.1:1\"\n{ROUTE}{lines}\n")
+        };
+        for (section, key) in [
+            ("limits", "message_bytes"),
+            ("limits", "connections"),
+            ("timeouts", "data_done_s"),
+            ("queue", "lifetime_s"),
+            ("archive", "seal_after_s"),
+            ("archive", "seal_bytes"),
+        ] {
+            check(&with(&format!("[{section}]\n{key} = 1")), &[]);
+            let message = format!("{key} = 0 would stop everything");
+            check(&with(&format!("[{section}]\n{key} = 0")), &[(9, message.as_str())]);
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The text of the `sealpost.toml` that `init` writes: what was asked for, and every other key as a comment with its default.
 
-use super::config::HostPort;
+use super::config::{Domain, HostPort, Hostname};
 
 /// What `init` was asked for.
 #[derive(Debug)]
 pub struct Wishes<'a> {
     /// Our host name.
-    pub hostname: &'a str,
+    pub hostname: &'a Hostname,
     /// Our domains.
-    pub domains: &'a [String],
+    pub domains: &'a [Domain],
     /// Where accepted mail goes.
     pub next_hop: &'a HostPort,
     /// Whether an officer's key was made in `officer/`.
@@ -27,14 +27,14 @@ pub enum OfficerKey {
 /// The whole file.
 pub fn text(wishes: &Wishes<'_>) -> String {
     let list = |items: Vec<String>| items.join(", ");
-    let domains = list(wishes.domains.iter().map(|d| quoted(d)).collect());
-    let sign_for = list(wishes.domains.iter().map(|d| quoted(&format!("*@{d}"))).collect());
+    let domains = list(wishes.domains.iter().map(|d| quoted(d.as_str())).collect());
+    let sign_for = list(wishes.domains.iter().map(|d| quoted(&format!("*@{}", d.as_str()))).collect());
     let view = match wishes.officer_key {
         OfficerKey::Here => VIEW_OPEN,
         OfficerKey::Elsewhere => VIEW_LOCKED,
     };
     TEMPLATE
-        .replace("@HOSTNAME@", &quoted(wishes.hostname))
+        .replace("@HOSTNAME@", &quoted(wishes.hostname.as_str()))
         .replace("@DOMAINS@", &domains)
         .replace("@SIGN_FOR@", &sign_for)
         .replace("@NEXT_HOP@", &quoted(&wishes.next_hop.to_string()))
@@ -164,15 +164,18 @@ mod tests {
     use crate::gateway::config::Config;
     use crate::smtp::server::BareLf;
 
-    fn wishes<'a>(domains: &'a [String], next_hop: &'a HostPort, officer_key: OfficerKey) -> Wishes<'a> {
-        Wishes { hostname: "gw.example.org", domains, next_hop, officer_key }
+    fn written(domains: &[&str], next_hop: &str, officer_key: OfficerKey) -> String {
+        let hostname = Hostname::try_from("gw.example.org".to_owned()).expect("a host name");
+        let domains: Vec<Domain> =
+            domains.iter().map(|name| Domain::try_from((*name).to_owned()).expect("a domain")).collect();
+        let next_hop = HostPort::parse(next_hop).expect("host:port");
+        text(&Wishes { hostname: &hostname, domains: &domains, next_hop: &next_hop, officer_key })
     }
 
     #[test]
     fn what_init_writes_is_a_configuration() {
-        let next_hop = HostPort::parse("[::1]:25").expect("host:port");
-        for domains in [vec![], vec!["example.org".to_owned(), "example.net".to_owned()]] {
-            let config = Config::parse(&text(&wishes(&domains, &next_hop, OfficerKey::Here))).expect("valid");
+        for domains in [&[][..], &["example.org", "example.net"]] {
+            let config = Config::parse(&written(domains, "[::1]:25", OfficerKey::Here)).expect("valid");
             assert_eq!(config.local_domains.len(), domains.len());
             assert_eq!(config.listener.len(), 6);
             assert!(config.view.officer_key.is_some());
@@ -181,8 +184,7 @@ mod tests {
 
     #[test]
     fn every_commented_default_is_true() {
-        let next_hop = HostPort::parse("mx.example:25").expect("host:port");
-        let plain = text(&wishes(&[], &next_hop, OfficerKey::Elsewhere));
+        let plain = written(&[], "mx.example:25", OfficerKey::Elsewhere);
         let opened: String = plain
             .lines()
             .map(|line| line.strip_prefix("# ").filter(|l| l.starts_with('[') || l.contains(" = ")).unwrap_or(line))

@@ -12,8 +12,10 @@ use tokio::net::UnixListener;
 
 /// Octets of a request line.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;
-/// How long a command waits for a running server's next line: sealing a large backlog takes minutes.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3600);
+/// How long a command waits for a running server's next line.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same when it seals: a large backlog takes minutes.
+const SEAL_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What a command asks a running server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +32,19 @@ pub enum Request {
         /// 32 hex digits each.
         ids: Vec<String>,
     },
+    /// Leaves of the evidence log that only the journal holds yet, for `archive verify`.
+    Leaves,
     /// Read configuration, policies, keys, accounts and certificates again.
     Reload,
+}
+
+impl Request {
+    fn patience(&self) -> Duration {
+        match self {
+            Request::Seal => SEAL_TIMEOUT,
+            _ => ANSWER_TIMEOUT,
+        }
+    }
 }
 
 /// One line of an answer.
@@ -53,7 +66,7 @@ pub fn ask(path: &Path, request: &Request) -> io::Result<Option<Result<Vec<Value
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
         Err(e) => return Err(e),
     };
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_read_timeout(Some(request.patience()))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;

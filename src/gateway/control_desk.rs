@@ -14,6 +14,9 @@ use std::sync::Arc;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
+/// Leaves that are told at once: far more than a seal pass leaves behind.
+const LEAVES_MAX: usize = 200_000;
+
 /// What it takes to answer.
 #[derive(Clone, Debug)]
 pub struct Desk {
@@ -57,11 +60,9 @@ impl Desk {
             Request::Seal => self.sealing.now().await.map(|report| vec![report]),
             Request::Status => self.status().map(|status| vec![status]),
             Request::QueueList => Ok(self.post.journal().pending().iter().map(queue_rows::row).collect()),
+            Request::Leaves => Ok(self.leaves()),
             Request::QueueRetry { ids } => Ok(vec![json!({"retried": self.retry(&ids)?})]),
-            Request::Reload => {
-                super::serve::reload(&self.post);
-                Ok(Vec::new())
-            }
+            Request::Reload => super::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
     }
 
@@ -72,6 +73,11 @@ impl Desk {
         let parse = |id: &String| MailId::parse(id).ok_or_else(|| format!("`{id}` is not an id"));
         let ids: HashSet<MailId> = ids.iter().map(parse).collect::<Result<_, _>>()?;
         Ok(self.delivery.hurry(Some(&ids)))
+    }
+
+    fn leaves(&self) -> Vec<Value> {
+        let from = self.post.archive().log_size();
+        self.post.journal().leaves(from, LEAVES_MAX).iter().map(archive_rows::leaf).collect()
     }
 
     fn status(&self) -> Result<Value, String> {

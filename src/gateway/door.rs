@@ -1,8 +1,9 @@
 //! Doors: a listener of the configuration with its socket, its TLS settings, and what its sessions have in common.
 
 use super::config::{Listener, ListenerTls, Protocol};
+use super::error::Error;
 use super::listen::{self, Place, Places};
-use super::post::{Error, Post};
+use super::post::Post;
 use super::rates::Rates;
 use super::reader;
 use super::reading::Reading;
@@ -13,6 +14,7 @@ use crate::mail::Direction;
 use crate::smtp::Dialect;
 use crate::smtp::server::{Auth, BareLf, Settings, StartTls, Unfit};
 use rustls::ServerConfig;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
@@ -59,10 +61,12 @@ impl Door {
 /// Binds all listeners; none accepts yet.
 pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
     let config = post.config();
-    let tls = tls::server(post.presented()).map_err(|e| Error(e.to_string()))?;
+    let tls = tls::server(post.presented())?;
     let mut doors = Vec::new();
     for (index, listener) in config.listener.iter().enumerate() {
-        let socket = listen::bind(listener).map_err(|e| Error::of(format!("listener {}", listener.bind), e))?;
+        let socket = listen::bind(listener).map_err(|e| unbound(listener, &e))?;
+        let (protocol, tls_word) = (listener.protocol.word(), listener.tls.word());
+        tracing::info!("listening on {}: {protocol}, tls {tls_word}", listener.bind);
         let is_journal = listener.direction == Some(Direction::Journal);
         let smtp = Settings {
             hostname: config.hostname.as_str().to_owned(),
@@ -79,17 +83,47 @@ pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
     Ok(doors)
 }
 
+fn unbound(listener: &Listener, error: &io::Error) -> Error {
+    let failed = Error::of(format_args!("listener {}", listener.bind), error);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => failed.with_help(format_args!(
+            "`ss -ltnp sport = :{}` shows who listens there; or give [[listener]] bind another port",
+            listener.bind.port()
+        )),
+        io::ErrorKind::AddrNotAvailable => failed.with_help("no interface of this machine has that address"),
+        io::ErrorKind::PermissionDenied => {
+            failed.with_help("ports below 1024 need CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=)")
+        }
+        _ => failed,
+    }
+}
+
+/// A session that runs; counted until it ends, however it ends.
+struct Present(watch::Sender<usize>);
+
+impl Present {
+    fn of(house: &House) -> Present {
+        house.sessions.send_modify(|sessions| *sessions += 1);
+        Present(house.sessions.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.send_modify(|sessions| *sessions -= 1);
+    }
+}
+
 /// Accepts at one door until the gateway stops.
 pub async fn attend(house: House, door: Door, socket: TcpListener, places: Arc<Places>) {
     let door = Arc::new(door);
     let (protocol, closing) = (door.listener.protocol, house.closing.clone());
     let serve = |stream: TcpStream, ip: IpAddr, place: Place| {
-        house.sessions.send_modify(|sessions| *sessions += 1);
+        let present = Present::of(&house);
         let (house, door) = (house.clone(), door.clone());
         tokio::spawn(async move {
             converse(&house, door, Stream::Plain(stream), ip).await;
-            house.sessions.send_modify(|sessions| *sessions -= 1);
-            drop(place);
+            drop((present, place));
         });
     };
     listen::accept(socket, protocol, places, closing, serve).await;

@@ -120,7 +120,7 @@ fn status(out: &mut String, report: &Report<'_>) {
     }
 }
 
-/// text/rfc822-headers (RFC 3462); 8-bit headers go back under that charset-less type all the same, as they stood.
+/// text/rfc822-headers (RFC 3462), in 7 bits: a notification that some next hop cannot take would be lost, for nobody is told.
 fn returned_header(original: &[u8]) -> (&'static str, Vec<u8>) {
     let (span, _) = header::split(original);
     let end = usize::try_from(span.end).unwrap_or(usize::MAX).min(original.len());
@@ -129,7 +129,7 @@ fn returned_header(original: &[u8]) -> (&'static str, Vec<u8>) {
         let cut = kept[..RETURNED_HEADER_BYTES_MAX].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         kept = &kept[..cut];
     }
-    let mut returned = kept.to_vec();
+    let mut returned: Vec<u8> = kept.iter().map(|&b| if b.is_ascii() && b != 0 { b } else { b'?' }).collect();
     if !returned.ends_with(b"\n") {
         returned.extend_from_slice(b"\r\n");
     }
@@ -195,6 +195,12 @@ mod tests {
     fn a_hostile_reply_stays_in_its_line() {
         let text = compose_about(b"Subject: x\n\ny", "550 bad\r\nStatus: 2.0.0\u{fc}");
         assert!(!text.lines().any(|l| l.starts_with("Status: 2.0.0")), "{text}");
+    }
+
+    #[test]
+    fn an_eight_bit_header_goes_back_in_seven() {
+        let text = compose_about("Subject: gr\u{fc}\u{df}e\0\r\n\r\nx".as_bytes(), "550 x");
+        assert!(text.is_ascii() && text.contains("\r\nSubject: gr????e?\r\n"), "{text}");
     }
 
     #[test]

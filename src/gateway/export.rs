@@ -1,9 +1,11 @@
-//! Writes messages out: one file each with the octets exact, or one mbox. Never overwrites a file.
+//! Writes messages out: one file each with the octets exact, or one mbox. Never overwrites a file, and never leaves a part of a
+//! message under the name of a whole one.
 
+use super::error::Error;
 use crate::catalog::Row;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Forms of an export.
@@ -17,41 +19,72 @@ pub enum Export {
 
 /// An export under way.
 #[derive(Debug)]
-pub enum Writer {
-    /// Into this directory.
-    Eml(PathBuf),
-    /// Into this file.
+pub struct Writer {
+    output: PathBuf,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Eml,
     Mbox(BufWriter<File>),
 }
 
 impl Writer {
     /// Makes the directory, or the file, which must be new.
-    pub fn create(form: Export, output: &Path) -> io::Result<Writer> {
-        match form {
+    pub fn create(form: Export, output: &Path) -> Result<Writer, Error> {
+        let form = match form {
             Export::Eml => {
-                std::fs::create_dir_all(output)?;
-                Ok(Writer::Eml(output.to_owned()))
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(output);
+                made.map_err(|e| failed(output, &e))?;
+                Form::Eml
             }
-            Export::Mbox => Ok(Writer::Mbox(BufWriter::new(new_file(output)?))),
-        }
+            Export::Mbox => Form::Mbox(BufWriter::new(new_file(output).map_err(|e| failed(output, &e))?)),
+        };
+        Ok(Writer { output: output.to_owned(), form })
     }
     /// Adds one message.
-    pub fn write(&mut self, row: &Row, octets: &[u8]) -> io::Result<()> {
-        match self {
-            Writer::Eml(dir) => new_file(&dir.join(format!("{}.eml", row.id)))?.write_all(octets),
-            Writer::Mbox(file) => {
-                let sender = if row.sender.is_empty() { "MAILER-DAEMON" } else { &row.sender };
-                file.write_all(format!("From {} {}\n", sender.replace(' ', "_"), asctime(row)).as_bytes())?;
-                file.write_all(&mboxrd(octets))
-            }
+    pub fn write(&mut self, row: &Row, octets: &[u8]) -> Result<(), Error> {
+        match &mut self.form {
+            Form::Eml => whole_file(&self.output.join(format!("{}.eml", row.id)), octets),
+            Form::Mbox(file) => add(file, row, octets).map_err(|e| unfinished(&self.output, &e)),
         }
     }
     /// Writes out what is buffered.
-    pub fn finish(self) -> io::Result<()> {
-        match self {
-            Writer::Eml(_) => Ok(()),
-            Writer::Mbox(mut file) => file.flush(),
+    pub fn finish(self) -> Result<(), Error> {
+        match self.form {
+            Form::Eml => Ok(()),
+            Form::Mbox(mut file) => file.flush().map_err(|e| unfinished(&self.output, &e)),
         }
+    }
+}
+
+fn add(file: &mut impl Write, row: &Row, octets: &[u8]) -> io::Result<()> {
+    let sender = if row.sender.is_empty() { "MAILER-DAEMON" } else { &row.sender };
+    file.write_all(format!("From {} {}\n", sender.replace(' ', "_"), asctime(row)).as_bytes())?;
+    file.write_all(&mboxrd(octets))
+}
+
+fn whole_file(path: &Path, octets: &[u8]) -> Result<(), Error> {
+    let mut file = new_file(path).map_err(|e| failed(path, &e))?;
+    file.write_all(octets).map_err(|e| unfinished(path, &e))
+}
+
+/// Takes away what was written in part, so that nobody takes it for the whole.
+fn unfinished(path: &Path, error: &io::Error) -> Error {
+    match std::fs::remove_file(path) {
+        Ok(()) => failed(path, error),
+        Err(e) => {
+            Error::of(path.display(), format_args!("{error}; the part that was written could not be removed: {e}"))
+        }
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::of(path.display(), "is there already, and an export overwrites nothing")
+            .with_help("name another --output, or move the former export away"),
+        _ => Error::io(path, error),
     }
 }
 
@@ -103,5 +136,18 @@ mod tests {
         ] {
             assert_eq!(mboxrd(message), expected);
         }
+    }
+
+    #[test]
+    fn a_file_is_new_and_whole_or_not_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.eml");
+        whole_file(&path, b"one").expect("written");
+        let refused = whole_file(&path, b"two").expect_err("never overwritten");
+        assert!(refused.to_string().contains("a.eml: is there already") && refused.help().is_some(), "{refused}");
+        assert_eq!(std::fs::read(&path).expect("read"), b"one");
+        let broken = unfinished(&path, &io::ErrorKind::StorageFull.into());
+        assert!(broken.help().is_some_and(|help| help.contains("room")), "{broken}");
+        assert!(!path.exists(), "no part under the name of the whole");
     }
 }

@@ -1,6 +1,7 @@
 //! Finds and reads the configuration and the policies; every fault names file and line. Changes nothing.
 
 use super::config::Config;
+use super::error::io_help;
 use crate::policy::Document;
 use crate::policy::Fault;
 use crate::policy::Policy;
@@ -29,16 +30,42 @@ impl std::fmt::Display for Error {
         match self {
             Error::Io(path, e) => write!(f, "{}: {e}", path.display()),
             Error::NoConfiguration => {
-                write!(
-                    f,
-                    "no configuration: neither ./{} nor {} is there; name one with --config",
-                    PLACES[0], PLACES[1]
-                )
+                write!(f, "no configuration: neither ./{} nor {} is there", PLACES[0], PLACES[1])
             }
             Error::Faults(faults) => {
                 let reports: Vec<String> = faults.iter().map(|fault| fault.report(colour())).collect();
-                f.write_str(reports.concat().trim_end())
+                let heading = if faults.len() == 1 { "a fault".to_owned() } else { format!("{} faults", faults.len()) };
+                write!(f, "{heading}\n{}", reports.concat().trim_end())
             }
+        }
+    }
+}
+
+impl Error {
+    /// What to do about it; faults in a text say so themselves.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Error::NoConfiguration => Some("name one with --config FILE; `sealpost init DIR` makes a new gateway"),
+            Error::Io(_, e) => match e.kind() {
+                io::ErrorKind::NotFound => {
+                    Some("--config FILE names the configuration; data_dir in it, where all else lies")
+                }
+                io::ErrorKind::IsADirectory => Some("--config names the file: DIR/sealpost.toml"),
+                io::ErrorKind::InvalidData => Some("save it as UTF-8"),
+                _ => io_help(e),
+            },
+            Error::Faults(_) => None,
+        }
+    }
+    /// For a log: all of it in one line.
+    pub fn line(&self) -> String {
+        let place = |fault: &Fault| {
+            let help = fault.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+            format!("{}:{}:{}: {}{help}", fault.file, fault.line, fault.column, fault.message)
+        };
+        match self {
+            Error::Faults(faults) => faults.iter().map(place).collect::<Vec<_>>().join("; "),
+            other => other.to_string(),
         }
     }
 }

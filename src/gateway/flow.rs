@@ -12,9 +12,9 @@
 
 use super::gather::{self, Entrance, Gathered};
 use super::plan;
-use super::post::Post;
+use super::post::{Post, is_large};
 use super::received;
-use super::render;
+use super::render::{self, Made};
 use super::replies;
 use crate::access::Account;
 use crate::journal::{AcceptDraft, Draft, RenditionDraft};
@@ -63,6 +63,10 @@ pub enum Partial {
 
 /// Carries a message from its last octet to its reply. Nothing is accepted unless it is durable.
 pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
+    let _room = match is_large(intake.draft.bytes()) {
+        true => post.rooms().incoming.take(intake.draft.bytes()).await,
+        false => None,
+    };
     let octets = match post.octets_of(&intake.draft) {
         Ok(octets) => Arc::new(octets),
         Err(e) => return Answer::All(replies::of_journal(&e)),
@@ -71,15 +75,19 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
     if !is_journal(&intake) && gather::received_count(&octets) > RECEIVED_MAX {
         return Answer::All(replies::LOOP.clone());
     }
+    if !is_journal(&intake) && matches!(octets.first(), Some(b' ' | b'\t')) {
+        return Answer::All(replies::BEGINS_WITH_FOLD.clone());
+    }
     let config = post.config();
     let listener = intake.listener.map(|index| &config.listener[index]);
     let entrance = Entrance { config: &config, listener, account: intake.account.as_ref() };
     let keyring = post.keyring();
     let gathered = gather::gather(entrance, &intake.client, &intake.envelope, &octets, &keyring, post.now());
-    let Ruled { ruling, renditions } = match rule(post, &intake, gathered, &octets, partial).await {
-        Ok(ruled) => ruled,
-        Err(answer) => return answer,
-    };
+    let Ruled { ruling, made: Made { renditions, room: _rendered } } =
+        match rule(post, &intake, gathered, &octets, partial).await {
+            Ok(ruled) => ruled,
+            Err(answer) => return answer,
+        };
     let recipients = intake.envelope.recipients.len();
     let partial = if is_journal(&intake) { Partial::All } else { partial };
     match commit(post, intake, &ruling, renditions).await {
@@ -89,20 +97,20 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
 }
 
 /// What is to be committed.
-struct Ruled {
+struct Ruled<'p> {
     ruling: Ruling,
-    renditions: Vec<RenditionDraft>,
+    made: Made<'p>,
 }
 
 /// Steps 3 and 4. A message that turns out to be unsignable is judged once more, knowing it: where a signature is required it is
 /// refused, where it is welcome it goes without.
-async fn rule(
-    post: &Arc<Post>,
+async fn rule<'p>(
+    post: &'p Arc<Post>,
     intake: &Intake,
     mut gathered: Gathered,
     octets: &Arc<Vec<u8>>,
     partial: Partial,
-) -> Result<Ruled, Answer> {
+) -> Result<Ruled<'p>, Answer> {
     let policy = post.policy();
     for _ in 0..2 {
         let ruling = policy.judge(&gathered.facts);
@@ -114,7 +122,7 @@ async fn rule(
             }
         }
         match renditions(post, intake, &gathered, &ruling, octets).await {
-            Ok(renditions) => return Ok(Ruled { ruling, renditions }),
+            Ok(made) => return Ok(Ruled { ruling, made }),
             Err(render::Fault::Reply(reply)) => return Err(Answer::All(reply)),
             Err(render::Fault::Unsignable(reason)) => gathered.cannot_be_signed(&reason),
         }
@@ -134,15 +142,15 @@ fn refused(ruling: &Ruling) -> Vec<usize> {
 }
 
 /// Step 4: what each group of recipients gets. A journal listener's mail is for the archive alone.
-async fn renditions(
-    post: &Arc<Post>,
+async fn renditions<'p>(
+    post: &'p Arc<Post>,
     intake: &Intake,
     gathered: &Gathered,
     ruling: &Ruling,
     octets: &Arc<Vec<u8>>,
-) -> Result<Vec<RenditionDraft>, render::Fault> {
+) -> Result<Made<'p>, render::Fault> {
     if is_journal(intake) {
-        return Ok(Vec::new());
+        return Ok(Made::default());
     }
     let planned = plan::plan(&ruling.recipients, &gathered.visibility);
     let block = received::received(post.config().hostname.as_str(), &intake.client, &intake.draft.id());

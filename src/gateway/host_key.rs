@@ -1,26 +1,37 @@
 //! The host key: 32 octets that seal private keys and journal keys at rest on this machine. A systemd credential named
 //! `sealpost-host-key` wins over the file. Never in a backup together with the data it seals.
 
-use super::post::Error;
+use super::error::Error;
 use crate::crypto::{Secret, hash, random};
 use crate::durable::{self, Disk};
+use std::io;
 use std::path::{Path, PathBuf};
+
+/// What a lost key means.
+const LOST: &str = "restore it from where it is kept: without it neither stored keys nor the journal can be opened";
+
+fn unread(path: &Path, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::of(path.display(), error).with_help(LOST),
+        _ => Error::io(path, error),
+    }
+}
 
 /// Reads it.
 pub fn read(disk: &dyn Disk, file: &Path) -> Result<Secret<32>, Error> {
     let path = credential().unwrap_or_else(|| file.to_owned());
-    let octets = disk.read(&path).map_err(|e| Error::of(path.display(), e))?;
+    let octets = disk.read(&path).map_err(|e| unread(&path, &e))?;
     let text = std::str::from_utf8(&octets).unwrap_or_default().trim();
     hash::unhex(text)
         .and_then(|key| Secret::from_slice(&key))
-        .ok_or_else(|| Error::of(path.display(), "not a host key (64 hex digits)"))
+        .ok_or_else(|| Error::of(path.display(), "not a host key (64 hex digits)").with_help(LOST))
 }
 
 /// Makes one; the file must not exist.
 pub fn make(disk: &dyn Disk, file: &Path) -> Result<Secret<32>, Error> {
     let key = random::hedged("host key", &[]).map_err(|e| Error::of("host key", e))?;
     durable::replace(disk, file, format!("{}\n", hash::hex(key.expose())).as_bytes())
-        .map_err(|e| Error::of(file.display(), e))?;
+        .map_err(|e| Error::io(file, &e))?;
     Ok(key)
 }
 

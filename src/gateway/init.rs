@@ -3,13 +3,14 @@
 use super::cli::args;
 use super::config::{Domain, HostPort, Hostname};
 use super::config_template::{self, OfficerKey, Wishes};
+use super::error::Error;
 use super::host_key;
-use super::post::Error;
 use super::tls;
 use crate::archive::{self, Archive, Certificate, CreateOptions};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::crypto::Secret;
 use crate::durable::{self, Disk, RealDisk};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,9 +18,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Init {
     dir: PathBuf,
-    hostname: String,
-    domains: Vec<String>,
-    next_hop: String,
+    hostname: Hostname,
+    domains: Vec<Domain>,
+    next_hop: HostPort,
     organization: String,
     officer_certs: Vec<PathBuf>,
 }
@@ -36,6 +37,17 @@ impl From<args::Init> for Init {
 pub struct Made {
     dir: PathBuf,
     officer: OfficerKey,
+}
+
+impl Made {
+    /// For programs.
+    pub fn to_json(&self) -> Value {
+        let officer = match self.officer {
+            OfficerKey::Here => Some(self.dir.join("officer/key.pgp").display().to_string()),
+            OfficerKey::Elsewhere => None,
+        };
+        json!({"dir": self.dir.display().to_string(), "config": self.dir.join("sealpost.toml").display().to_string(), "officer_key": officer})
+    }
 }
 
 impl std::fmt::Display for Made {
@@ -63,19 +75,14 @@ const POLICY: &str = r#"# Policies decide what happens to mail; without rules ev
 
 /// Makes it. Refuses a directory that holds anything.
 pub fn init(wishes: &Init) -> Result<Made, Error> {
-    let next_hop = HostPort::parse(&wishes.next_hop).map_err(Error)?;
-    Hostname::try_from(wishes.hostname.clone()).map_err(Error)?;
-    for domain in &wishes.domains {
-        Domain::try_from(domain.clone()).map_err(Error)?;
-    }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let now = SystemClock.now();
-    let dir = std::path::absolute(&wishes.dir).map_err(|e| Error::of(wishes.dir.display(), e))?;
+    let dir = std::path::absolute(&wishes.dir).map_err(|e| Error::io(&wishes.dir, &e))?;
     refuse_used(&dir)?;
     let certificates = given_officers(&wishes.officer_certs, now)?;
     for name in ["", "policies", "tls", "keyring", "journal", "archive", "run"] {
         let made = dir.join(name);
-        disk.create_dir(&made).map_err(|e| Error::of(made.display(), e))?;
+        disk.create_dir(&made).map_err(|e| Error::io(&made, &e))?;
     }
     let host_key = host_key::make(&*disk, &dir.join("host.key"))?;
     make_tls(&*disk, &dir, wishes)?;
@@ -86,40 +93,54 @@ pub fn init(wishes: &Init) -> Result<Made, Error> {
     make_archive(&disk, &dir, &host_key, &officers, now)?;
     write(&*disk, &dir.join("policies/default.toml"), POLICY.as_bytes())?;
     // The configuration comes last: a directory that has one is whole.
-    let (hostname, domains) = (wishes.hostname.as_str(), wishes.domains.as_slice());
-    let text = config_template::text(&Wishes { hostname, domains, next_hop: &next_hop, officer_key: officer });
+    let Init { hostname, domains, next_hop, .. } = wishes;
+    let text = config_template::text(&Wishes { hostname, domains, next_hop, officer_key: officer });
     write(&*disk, &dir.join("sealpost.toml"), text.as_bytes())?;
     Ok(Made { dir, officer })
 }
 
 fn write(disk: &dyn Disk, path: &Path, octets: &[u8]) -> Result<(), Error> {
-    durable::replace(disk, path, octets).map_err(|e| Error::of(path.display(), e))
+    durable::replace(disk, path, octets).map_err(|e| Error::io(path, &e))
 }
 
 fn refuse_used(dir: &Path) -> Result<(), Error> {
     match std::fs::read_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(Error::of(dir.display(), e)),
+        Err(e) => Err(Error::io(dir, &e)),
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
-            Some(_) => Err(Error(format!(
-                "{} is not empty: init makes a new gateway in a directory of its own",
-                dir.display()
-            ))),
+            Some(_) if dir.join("sealpost.toml").exists() => {
+                Err(Error::new(format_args!("{} is not empty: there is a gateway already", dir.display()))
+                    .with_help(format_args!("sealpost check --config {}/sealpost.toml", dir.display())))
+            }
+            Some(_) => Err(Error::new(format_args!("{} is not empty", dir.display())).with_help(
+                "init makes a new gateway in a directory of its own; what a failed init left may be removed",
+            )),
         },
     }
 }
 
 fn given_officers(paths: &[PathBuf], now: Timestamp) -> Result<Vec<Certificate>, Error> {
     let parse = |path: &PathBuf| {
-        let octets = std::fs::read(path).map_err(|e| Error::of(path.display(), e))?;
-        Certificate::parse(&octets, now).map_err(|e| Error::of(path.display(), e))
+        let octets = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+        Certificate::parse(&octets, now).map_err(|e| {
+            Error::of(path.display(), e)
+                .with_help("an OpenPGP certificate that can encrypt: gpg --export --armor OFFICER")
+        })
     };
-    paths.iter().map(parse).collect()
+    let mut certificates: Vec<Certificate> = Vec::new();
+    for path in paths {
+        let certificate = parse(path)?;
+        // One person is one officer, however often the file was named.
+        if !certificates.iter().any(|have| have.fingerprint() == certificate.fingerprint()) {
+            certificates.push(certificate);
+        }
+    }
+    Ok(certificates)
 }
 
 fn make_tls(disk: &dyn Disk, dir: &Path, wishes: &Init) -> Result<(), Error> {
-    let mut names = vec![wishes.hostname.clone()];
+    let mut names = vec![wishes.hostname.as_str().to_owned()];
     for name in ["localhost", "127.0.0.1", "::1"] {
         if !names.iter().any(|have| have == name) {
             names.push(name.to_owned());
@@ -137,7 +158,7 @@ fn make_officer(disk: &dyn Disk, dir: &Path, organization: &str, now: Timestamp)
     let passphrase = archive::passphrase().map_err(fault)?;
     let made = archive::generate(&format!("{organization} archive officer"), &passphrase, now).map_err(fault)?;
     let officer = dir.join("officer");
-    disk.create_dir(&officer).map_err(|e| Error::of(officer.display(), e))?;
+    disk.create_dir(&officer).map_err(|e| Error::io(&officer, &e))?;
     write(disk, &officer.join("key.pgp"), made.key.expose())?;
     write(disk, &officer.join("cert.pgp"), &made.certificate)?;
     write(disk, &officer.join("passphrase"), &[passphrase.expose(), b"\n"].concat())?;
@@ -152,6 +173,7 @@ fn make_archive(
     now: Timestamp,
 ) -> Result<(), Error> {
     let options = CreateOptions { officers, threshold: 1, uid_base: 0, now };
-    Archive::create(disk.clone(), &dir.join("archive"), host_key, &options).map_err(|e| Error::of("archive", e))?;
+    let place = dir.join("archive");
+    Archive::create(disk.clone(), &place, host_key, &options).map_err(|e| Error::archive(&place, &e))?;
     Ok(())
 }

@@ -1,5 +1,4 @@
-//! Logins at the SMTP door: checks a name and a password away from the sessions' threads, so many at once as there are cores, and
-//! makes those wait who are wrong. Says nothing of why.
+//! Logins at the SMTP door: checks a name and a password on the threads that are for it, and makes those wait who are wrong. Says nothing of why.
 
 use super::observe::Event as AuditEvent;
 use super::post::Post;
@@ -42,15 +41,11 @@ async fn verified(
     user: String,
     password: Zeroizing<Vec<u8>>,
 ) -> Result<Account, (LoginRefusal, String)> {
-    let unavailable = |e: String| (LoginRefusal::Unavailable, e);
-    // Argon2 takes 19 MiB and a core.
-    let _turn = post.logins().acquire().await.map_err(|e| unavailable(e.to_string()))?;
     let this = post.clone();
-    let checked = tokio::task::spawn_blocking(move || this.accounts().authenticate(&user, &password)).await;
-    match checked {
-        Ok(Ok(account)) => Ok(account),
-        Ok(Err(e @ Refused::Credentials)) => Err((LoginRefusal::Credentials, e.to_string())),
-        Ok(Err(e @ Refused::Unavailable(_))) => Err(unavailable(e.to_string())),
-        Err(e) => Err(unavailable(e.to_string())),
+    match post.logins().run(move || this.accounts().authenticate(&user, &password)).await {
+        Some(Ok(account)) => Ok(account),
+        Some(Err(e @ Refused::Credentials)) => Err((LoginRefusal::Credentials, e.to_string())),
+        Some(Err(e @ Refused::Unavailable(_))) => Err((LoginRefusal::Unavailable, e.to_string())),
+        None => Err((LoginRefusal::Unavailable, "the login could not be checked".to_owned())),
     }
 }

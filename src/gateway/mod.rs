@@ -4,7 +4,7 @@
 //! ```text
 //! serve      opens everything, signals            post       what all parts share
 //! door       listeners: listen, rates, session and login (SMTP), reader (IMAP, POP3), wire (sockets, TLS)
-//! flow       the path of a message: permission, gather, plan, render, received, replies
+//! flow       the path of a message: permission, gather, plan, render, received, replies; room bounds its memory
 //! delivery   queue, next hops, bounces (dsn)      sealing, reading   archive and its readers
 //! control    commands to a running server         cli, init, check, demo
 //! ```
@@ -22,6 +22,7 @@ pub mod demo;
 mod door;
 pub mod dsn;
 mod ending;
+pub mod error;
 mod export;
 mod files;
 pub mod flow;
@@ -30,6 +31,7 @@ mod host_key;
 pub mod init;
 mod listen;
 mod login;
+mod logins;
 pub mod observe;
 mod offline;
 mod permission;
@@ -42,6 +44,7 @@ mod reading;
 pub mod received;
 mod render;
 mod replies;
+mod room;
 mod sealing;
 pub mod serve;
 mod session;

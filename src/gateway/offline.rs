@@ -1,8 +1,9 @@
 //! Opens the store for a command when no server runs. The journal's lock keeps two processes apart.
 
+use super::error::Error;
 use super::files;
 use super::host_key;
-use super::post::{self, Error, Places};
+use super::post::{self, Places};
 use crate::archive::Archive;
 use crate::clock::{Clock, SystemClock};
 use crate::durable::{Disk, RealDisk};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 /// Journal and archive of a configuration.
 pub fn open_store(config_path: &Path) -> Result<(Journal, Archive), Error> {
-    let config = files::configuration(config_path).map_err(|e| Error(e.to_string()))?;
+    let config = files::configuration(config_path)?;
     let places = Places::of(&config);
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -23,6 +23,8 @@ pub enum Relaying {
     Allowed,
     /// The client may not send to strangers through us.
     Denied,
+    /// Nobody could deliver it: no route serves the domain.
+    NoRoute,
 }
 
 /// Whether `submitter` may send to `recipient` through this listener.
@@ -32,10 +34,13 @@ pub enum Relaying {
 pub fn relaying(config: &Config, listener: &Listener, submitter: Submitter<'_>, recipient: &Address) -> Relaying {
     let ours = recipient.domain().is_empty() || config.is_local(recipient.domain());
     let inbound = listener.direction == Some(Direction::Inbound) && !config.local_domains.is_empty();
+    let delivers = listener.direction != Some(Direction::Journal);
     let is_known = submitter.account.is_some() || listener.relays_for(submitter.ip);
     match is_known || (inbound && ours) {
-        true => Relaying::Allowed,
         false => Relaying::Denied,
+        // What can fail, fails before the 250 (P2).
+        true if delivers && config.route_of(recipient.domain()).is_none() => Relaying::NoRoute,
+        true => Relaying::Allowed,
     }
 }
 
@@ -139,6 +144,24 @@ mod tests {
         check("", 1, "192.0.2.1", "x@example.org", Denied);
         check("", 1, "192.0.2.1", "Postmaster", Denied);
         check("", 1, "10.0.0.1", "x@example.org", Allowed);
+    }
+
+    #[test]
+    fn what_no_route_serves_is_not_taken() {
+        let mut config = config(OURS);
+        config.route[0].domains = vec!["*.partner.example".to_owned().try_into().expect("a pattern")];
+        config.listener[2].relay_networks = config.listener[0].relay_networks.clone();
+        let check = |listener: usize, ip: &str, recipient: &str, expected: Relaying| {
+            let recipient = Address::parse(recipient).expect("address");
+            let submitter = Submitter { ip: ip.parse().expect("ip"), account: None };
+            let got = relaying(&config, &config.listener[listener], submitter, &recipient);
+            assert_eq!(got, expected, "{listener} {ip} {recipient}");
+        };
+        check(0, "10.0.0.1", "x@a.partner.example", Relaying::Allowed);
+        check(0, "10.0.0.1", "x@partner.example", Relaying::NoRoute);
+        check(0, "192.0.2.1", "x@partner.example", Relaying::Denied);
+        check(1, "192.0.2.1", "x@example.org", Relaying::NoRoute);
+        check(2, "10.0.0.1", "x@partner.example", Relaying::Allowed);
     }
 
     #[test]

@@ -2,15 +2,18 @@
 //! sessions, and keeps what it has when a new version has faults.
 
 use super::config::{Changed, Config};
+use super::error::Error;
 use super::files;
+use super::logins::Logins;
 use super::observe::{Audit, Event};
+use super::room::Room;
 use super::tls::Presented;
 use crate::access::Accounts;
 use crate::archive::Archive;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::crypto::random;
 use crate::durable::{Disk, RealDisk};
-use crate::journal::{self, Draft, Journal};
+use crate::journal::{self, Accept, Draft, Journal};
 use crate::keyring::Keyring;
 use crate::mail::{Client, Envelope, MailId};
 use crate::policy::{Disposition, Policy, Ruling};
@@ -18,18 +21,6 @@ use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
-
-/// Why the gateway cannot start. The text is for the administrator.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(pub String);
-
-impl Error {
-    /// What failed, and how.
-    pub fn of(what: impl std::fmt::Display, cause: impl std::fmt::Display) -> Error {
-        Error(format!("{what}: {cause}"))
-    }
-}
 
 /// Everything that is shared.
 pub struct Post {
@@ -45,8 +36,37 @@ pub struct Post {
     accounts: Accounts,
     audit: Audit,
     rendering: Semaphore,
-    logins: Semaphore,
+    logins: Logins,
+    rooms: Rooms,
     accepted: mpsc::UnboundedSender<MailId>,
+}
+
+/// Octets of large messages under way from their last octet to their reply.
+const INCOMING_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Octets of renditions that are being made or wait for the disk.
+const RENDITION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Octets of large renditions that are being sent to next hops.
+const OUTGOING_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Bounds on memory. Rooms are entered in this order, and none is waited for from within a later one.
+#[derive(Debug)]
+pub struct Rooms {
+    /// For large messages as received.
+    pub incoming: Room,
+    /// For what is rendered of them.
+    pub renditions: Room,
+    /// For large renditions under way to a next hop.
+    pub outgoing: Room,
+}
+
+impl Default for Rooms {
+    fn default() -> Rooms {
+        Rooms {
+            incoming: Room::new(INCOMING_BYTES_MAX),
+            renditions: Room::new(RENDITION_BYTES_MAX),
+            outgoing: Room::new(OUTGOING_BYTES_MAX),
+        }
+    }
 }
 
 /// Ids of messages as they are accepted, for delivery.
@@ -61,18 +81,17 @@ impl std::fmt::Debug for Post {
 impl Post {
     /// Opens all that `serve` needs; replays the journal.
     pub fn open(config_path: &Path) -> Result<(Post, AcceptedIds), Error> {
-        let config = files::configuration(config_path).map_err(|e| Error(e.to_string()))?;
+        let config = files::configuration(config_path)?;
         let places = Places::of(&config);
-        let policy = files::policies(&places.policies).map_err(|e| Error(e.to_string()))?;
+        let policy = files::policies(&places.policies)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host_key = super::host_key::read(&*disk, &places.host_key)?;
-        let keyring = Keyring::load(&*disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
-        let presented = Presented::load(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
+        let keyring = Keyring::load(&*disk, &places.root, &host_key)?;
+        let presented = Presented::load(&config.tls.certificate, &config.tls.key)?;
         let (journal, archive) = open_store(&config, &places, &disk, &clock, &host_key)?;
-        let accounts =
-            Accounts::open(disk.clone(), clock.clone(), &places.accounts).map_err(|e| Error::of("accounts", e))?;
-        let audit = Audit::open(&places.audit).map_err(|e| Error::of(places.audit.display(), e))?;
+        let accounts = Accounts::open(disk.clone(), clock.clone(), &places.accounts)?;
+        let audit = Audit::open(&places.audit).map_err(|e| Error::io(&places.audit, &e))?;
         let (accepted, accepted_ids) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let post = Post {
@@ -88,7 +107,8 @@ impl Post {
             accounts,
             audit,
             rendering: Semaphore::new(cores),
-            logins: Semaphore::new(cores),
+            logins: Logins::start().map_err(|e| Error::of("threads for logins", e))?,
+            rooms: Rooms::default(),
             accepted,
         };
         Ok((post, accepted_ids))
@@ -97,12 +117,12 @@ impl Post {
     /// Reads configuration, policies, keys and certificates again. All of it, or on any fault nothing, is taken.
     pub fn reload(&self) -> Result<(), Error> {
         let former = self.config();
-        let mut config = files::configuration(&self.config_path).map_err(|e| Error(e.to_string()))?;
+        let mut config = files::configuration(&self.config_path)?;
         let places = Places::of(&former);
-        let policy = files::policies(&places.policies).map_err(|e| Error(e.to_string()))?;
+        let policy = files::policies(&places.policies)?;
         let host_key = super::host_key::read(&*self.disk, &places.host_key)?;
-        let keyring = Keyring::load(&*self.disk, &places.root, &host_key).map_err(|e| Error::of("keyring", e))?;
-        self.presented.reload(&config.tls.certificate, &config.tls.key).map_err(|e| Error(e.to_string()))?;
+        let keyring = Keyring::load(&*self.disk, &places.root, &host_key)?;
+        self.presented.reload(&config.tls.certificate, &config.tls.key)?;
         if config.keep_fixed(&former) == Changed::Yes {
             tracing::warn!(
                 "changes to hostname, data_dir, listener, route, limits and journal take effect at the next start"
@@ -111,6 +131,7 @@ impl Post {
         self.config.store(Arc::new(config));
         self.policy.store(Arc::new(policy));
         self.keyring.store(Arc::new(keyring));
+        self.audit.reopen().map_err(|e| Error::io(&places.audit, &e))?;
         self.audit.write(&Event::new(self.now(), "reloaded"));
         Ok(())
     }
@@ -163,9 +184,14 @@ impl Post {
     pub fn rendering(&self) -> &Semaphore {
         &self.rendering
     }
-    /// As many logins checked at once as there are cores.
-    pub fn logins(&self) -> &Semaphore {
+
+    /// Where passwords are checked, as many at once as there are cores: each takes a core's time and 19 MiB.
+    pub fn logins(&self) -> &Logins {
         &self.logins
+    }
+    /// Bounds on memory.
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     /// An id for a message that arrives now.
@@ -181,20 +207,33 @@ impl Post {
     }
     /// A message is durable: tells delivery and the audit trail.
     pub fn accepted(&self, id: MailId) {
-        let client = self.journal.entry(&id).map(|entry| entry.accept.client.ip.to_string());
-        self.audit.write(&Event { id: Some(id.to_string()), who: client, ..Event::new(self.now(), "accepted") });
+        if let Some(entry) = self.journal.entry(&id) {
+            self.audit_acceptance(&entry.accept);
+        }
         if self.accepted.send(id).is_err() {
             // Delivery has ended: the gateway is stopping. The journal keeps the message for the next start.
             tracing::debug!("{id} waits for the next start");
         }
     }
+    fn audit_acceptance(&self, accept: &Accept) {
+        let recipients = match accept.envelope.recipients.as_slice() {
+            [only] => only.address.to_string(),
+            several => format!("{} recipients", several.len()),
+        };
+        self.audit.write(&Event {
+            id: Some(accept.id.to_string()),
+            who: Some(sender_and_client(&accept.envelope, &accept.client)),
+            recipient: Some(recipients),
+            detail: &format!("{} octets", accept.body_bytes),
+            ..Event::new(self.now(), "accepted")
+        });
+    }
     /// Records that recipients were refused.
     pub fn audit_refusals(&self, client: &Client, envelope: &Envelope, ruling: &Ruling) {
         for (recipient, entry) in envelope.recipients.iter().zip(&ruling.recipients) {
             let Disposition::Refuse { text } = &entry.disposition else { continue };
-            let sender = envelope.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
             self.audit.write(&Event {
-                who: Some(format!("{sender} [{}]", client.ip)),
+                who: Some(sender_and_client(envelope, client)),
                 recipient: Some(recipient.address.to_string()),
                 detail: text,
                 ..Event::new(self.now(), "refused")
@@ -203,9 +242,19 @@ impl Post {
     }
 }
 
+fn sender_and_client(envelope: &Envelope, client: &Client) -> String {
+    let sender = envelope.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
+    format!("{sender} [{}]", client.ip)
+}
+
 /// Whether a draft's octets are all in memory, so that nothing done with it waits for the disk.
 pub fn is_in_memory(draft: &Draft) -> bool {
-    usize::try_from(draft.bytes()).is_ok_and(|bytes| bytes <= journal::DRAFT_MEMORY_BYTES)
+    !is_large(draft.bytes())
+}
+
+/// Whether so many octets count against a room. What is smaller is bounded by the number of connections.
+pub fn is_large(bytes: u64) -> bool {
+    usize::try_from(bytes).map_or(true, |bytes| bytes > journal::DRAFT_MEMORY_BYTES)
 }
 
 /// Where things lie below `data_dir`.
@@ -275,7 +324,13 @@ pub fn open_store(
     clock: &Arc<dyn Clock>,
     host_key: &crate::crypto::Secret<32>,
 ) -> Result<(Journal, Archive), Error> {
-    let archive = Archive::open(disk.clone(), &places.archive, host_key).map_err(|e| Error::of("archive", e))?;
+    let archive =
+        Archive::open(disk.clone(), &places.archive, host_key).map_err(|e| Error::archive(&places.archive, &e))?;
+    // The journal would make its directory; where it has vanished, a volume is not mounted and mail would go to the wrong disk.
+    if !disk.exists(&places.journal) {
+        return Err(Error::of(places.journal.display(), "the journal's directory is not there")
+            .with_help("is its volume mounted? after a restore without the journal: mkdir -m 700 makes an empty one"));
+    }
     let settings = journal::Settings {
         dir: places.journal.clone(),
         file_bytes: config.journal.file_bytes.get(),
@@ -286,8 +341,8 @@ pub fn open_store(
     let keys = journal::Keys { host: host_key.clone(), archive: archive.public_key() };
     let (journal, replay) =
         Journal::open(disk.clone(), clock.clone(), settings, keys, archive.log_size(), archive.sealed_through())
-            .map_err(|e| Error::of("journal", e))?;
+            .map_err(|e| Error::journal(&places.journal, &e))?;
     tell_replay(&replay);
-    archive.reconcile(&journal).map_err(|e| Error::of("archive", e))?;
+    archive.reconcile(&journal).map_err(|e| Error::archive(&places.archive, &e))?;
     Ok((journal, archive))
 }

@@ -24,6 +24,17 @@ pub fn row(entry: &Entry) -> Value {
     })
 }
 
+/// A row of [`row`] as one for each recipient.
+pub fn by_recipient(row: &Value) -> Vec<Value> {
+    let line = |recipient: &Value| {
+        json!({
+            "id": row["id"], "from": row["from"], "rcpt": recipient["address"],
+            "state": recipient["state"], "next_at": recipient["next_at"], "reply": recipient["reply"],
+        })
+    };
+    row["rcpt"].as_array().map_or_else(Vec::new, |recipients| recipients.iter().map(line).collect())
+}
+
 fn state_of(entry: &Entry) -> &'static str {
     let tried = |state: &RecipientState| matches!(state, RecipientState::Pending { attempts: 1.., .. });
     match (entry.is_pending(), entry.states.iter().any(tried)) {
@@ -43,4 +54,21 @@ fn recipient_row(address: &str, state: &RecipientState) -> Value {
         RecipientState::Refused => ("refused", None, String::new()),
     };
     json!({"address": address, "state": word, "next_at": next_at.map(|at| at.rfc3339()), "reply": reply})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_see_a_line_for_each_recipient() {
+        let row = json!({"id": "01", "state": "deferred", "from": "a@x.example", "rcpt": [
+            {"address": "b@y.example", "state": "delivered", "next_at": null, "reply": "250 ok"},
+            {"address": "c@y.example", "state": "deferred", "next_at": "2026-11-25T05:05:29.304Z", "reply": "451 later"},
+        ]});
+        let lines = by_recipient(&row);
+        assert_eq!(lines.len(), 2);
+        assert_eq!((&lines[0]["id"], &lines[0]["rcpt"]), (&json!("01"), &json!("b@y.example")));
+        assert_eq!((&lines[1]["state"], &lines[1]["reply"]), (&json!("deferred"), &json!("451 later")));
+    }
 }

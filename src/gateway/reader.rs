@@ -201,12 +201,12 @@ impl Reader {
     async fn login(&mut self, user: String, password: Zeroizing<Vec<u8>>) {
         let post = self.house.post.clone();
         let name = user.clone();
-        let checked = tokio::task::spawn_blocking(move || post.accounts().authenticate(&name, &password)).await;
+        let checked = self.house.post.logins().run(move || post.accounts().authenticate(&name, &password)).await;
         let view = match checked {
-            Err(e) => Err((No::Unavailable, e.to_string())),
-            Ok(Err(Refused::Credentials)) => Err((No::Credentials, "wrong name or password".to_owned())),
-            Ok(Err(e @ Refused::Unavailable(_))) => Err((No::Unavailable, e.to_string())),
-            Ok(Ok(account)) => {
+            None => Err((No::Unavailable, "the login could not be checked".to_owned())),
+            Some(Err(Refused::Credentials)) => Err((No::Credentials, "wrong name or password".to_owned())),
+            Some(Err(e @ Refused::Unavailable(_))) => Err((No::Unavailable, e.to_string())),
+            Some(Ok(account)) => {
                 let view = tokio::task::block_in_place(|| self.house.reading.view(&account));
                 view.map_err(|e| match e {
                     Locked::NotForThisRole => (No::Credentials, e.to_string()),

@@ -6,7 +6,7 @@ use crate::access::{Account, Reads};
 use crate::archive::{Archive, Unlocked};
 use crate::catalog::{Catalog, OpenedArchive, Reader, View, Viewer};
 use crate::clock::Clock;
-use crate::crypto::SecretBytes;
+use crate::crypto::{SecretBytes, hash};
 use crate::durable::Disk;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,7 +79,11 @@ impl Reading {
             Err(e) => tracing::error!("catalog: {e}"),
             Ok(indexed) => {
                 for damage in &indexed.damage {
-                    tracing::error!("catalog: {damage:?}");
+                    let place = damage.slot.map_or_else(|| "directory".to_owned(), |slot| format!("slot {slot}"));
+                    let (segment, detail) = (hash::hex(&damage.segment.id), &damage.detail);
+                    tracing::error!(
+                        "not in the catalog: segment {segment}, {place}: {detail}; run `sealpost archive verify`"
+                    );
                 }
             }
         }

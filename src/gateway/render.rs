@@ -5,12 +5,22 @@ use super::gather::Gathered;
 use super::plan::Planned;
 use super::post::Post;
 use super::replies;
+use super::room::Taken;
 use crate::journal::RenditionDraft;
 use crate::keyring::{RecipientKey, SigningKey};
 use crate::policy::Treatment;
 use crate::protect::{self, Job};
 use crate::smtp::server::Reply;
 use std::sync::Arc;
+
+/// What was rendered, and the room it stands in until it is durable.
+#[derive(Default)]
+pub struct Made<'p> {
+    /// One for each group.
+    pub renditions: Vec<RenditionDraft>,
+    /// Nothing when nothing was rendered.
+    pub room: Taken<'p>,
+}
 
 /// One rendition to make, with its keys.
 struct Order {
@@ -36,18 +46,23 @@ impl From<Reply> for Fault {
 }
 
 /// Renders every group. `block` goes on top of each.
-pub async fn render(
-    post: &Arc<Post>,
+pub async fn render<'p>(
+    post: &'p Arc<Post>,
     planned: Vec<Planned>,
     gathered: &Gathered,
     octets: &Arc<Vec<u8>>,
     block: &[u8],
-) -> Result<Vec<RenditionDraft>, Fault> {
+) -> Result<Made<'p>, Fault> {
     if planned.iter().all(|group| group.treatment == Treatment::Plain) {
         let plain =
             |group: Planned| RenditionDraft { recipients: group.recipients, prefix: block.to_vec(), content: None };
-        return Ok(planned.into_iter().map(plain).collect());
+        return Ok(Made { renditions: planned.into_iter().map(plain).collect(), room: None });
     }
+    let bytes = rendered_bytes(&planned, octets.len());
+    if !post.rooms().renditions.holds(bytes) {
+        return Err(replies::TOO_MANY_RENDITIONS.clone().into());
+    }
+    let room = post.rooms().renditions.take(bytes).await;
     let orders: Vec<Order> = planned.into_iter().map(|group| order(group, gathered)).collect::<Result<_, _>>()?;
     let signs = planned_signs(&orders);
     let (block, now, octets) = (block.to_vec(), post.now(), octets.clone());
@@ -56,11 +71,18 @@ pub async fn render(
         orders.into_iter().map(|order| rendition(order, &octets, &block, now)).collect::<Result<Vec<_>, _>>()
     });
     match work.await {
-        Ok(Ok(renditions)) => Ok(renditions),
+        Ok(Ok(renditions)) => Ok(Made { renditions, room }),
         Ok(Err(e)) if signs && e.class() == protect::Class::Reject => Err(Fault::Unsignable(e.to_string())),
         Ok(Err(e)) => Err(replies::of_protect(&e).into()),
         Err(e) => Err(replies::bug("rendering panicked", &e).into()),
     }
+}
+
+/// About what all renditions take: base64 makes four octets of three, and lines of them.
+fn rendered_bytes(planned: &[Planned], message_bytes: usize) -> u64 {
+    let made = planned.iter().filter(|group| group.treatment != Treatment::Plain).count();
+    let each = u64::try_from(message_bytes).unwrap_or(u64::MAX).saturating_mul(3) / 2;
+    each.saturating_mul(u64::try_from(made).unwrap_or(u64::MAX))
 }
 
 fn planned_signs(orders: &[Order]) -> bool {
@@ -100,4 +122,24 @@ fn rendition(
         }
     };
     Ok(RenditionDraft { recipients: order.recipients, prefix: block.to_vec(), content })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Format::Smime;
+
+    #[test]
+    fn only_what_is_rendered_takes_room() {
+        let group = |treatment| Planned { recipients: vec![0], treatment };
+        let planned = [
+            group(Treatment::Plain),
+            group(Treatment::Sign(Smime)),
+            group(Treatment::Encrypt(Smime)),
+            group(Treatment::SignAndEncrypt(Smime)),
+        ];
+        assert_eq!(rendered_bytes(&planned, 1000), 4500);
+        assert_eq!(rendered_bytes(&planned[..1], usize::MAX), 0);
+        assert_eq!(rendered_bytes(&planned, 0), 0);
+    }
 }

@@ -14,8 +14,12 @@ pub static SLOW_DOWN: Reply = Reply::new(450, "4.7.1", "Too much mail from your 
 /// More connections or errors from one address than a minute may have.
 pub static TOO_FAST: Reply =
     Reply::new(421, "4.7.0", "Too many connections or errors from your address, try again later");
+/// No route serves the recipient's domain.
+pub static NO_ROUTE: Reply = Reply::new(550, "5.4.4", "No route to this domain");
 /// The message has passed too many hosts (RFC 5321 section 6.3).
 pub static LOOP: Reply = Reply::new(554, "5.4.6", "Mail loop: too many Received fields");
+/// Its first line would go on our Received field, and say what the sender likes in our name.
+pub static BEGINS_WITH_FOLD: Reply = Reply::new(554, "5.6.0", "Message begins with a continuation line");
 /// A rule, or the lack of a key, forbids the message.
 pub static REFUSED: Reply = Reply::new(550, "5.7.1", "Refused by policy");
 /// The journal cannot take anything now: it is poisoned, or its directory cannot be written.
@@ -24,6 +28,12 @@ pub static ARCHIVE_UNAVAILABLE: Reply = Reply::new(451, "4.3.0", "Cannot store m
 pub static STORAGE_FULL: Reply = Reply::new(452, "4.3.1", "Insufficient storage, try again later");
 /// A key that should work does not, or a part of ours failed.
 pub static TEMPORARY: Reply = Reply::new(451, "4.3.0", "Temporary failure, try again later");
+/// Large, and to be encrypted for so many hidden recipients one by one that there is no room for it.
+pub static TOO_MANY_RENDITIONS: Reply = Reply::new(
+    554,
+    "5.3.4",
+    "Too large to be encrypted for so many recipients; name them in To or send to fewer at once",
+);
 /// The message cannot be put into the protected form that a rule asks for.
 pub static CANNOT_PROTECT: Reply = Reply::new(554, "5.6.3", "The message cannot be signed or encrypted as required");
 

@@ -73,7 +73,10 @@ async fn run(
         match request {
             // A command that has gone away does not matter: the pass is done.
             Some(reply) => drop(reply.send(result)),
-            None if failed => tokio::time::sleep(AFTER_FAILURE).await,
+            None if failed => tokio::select! {
+                () = stopping(&closing) => return,
+                () = tokio::time::sleep(AFTER_FAILURE) => {}
+            },
             None => {}
         }
     }

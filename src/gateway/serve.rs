@@ -5,8 +5,9 @@ use super::control_desk::Desk;
 use super::delivery::Delivery;
 use super::door::{self, House};
 use super::ending::until;
+use super::error::Error;
 use super::listen::Places;
-use super::post::{self, Error, Post};
+use super::post::{self, Post};
 use super::rates::Rates;
 use super::reading::Reading;
 use super::sealing::Sealing;
@@ -31,6 +32,15 @@ enum Ask {
     Drain,
     End,
     Reload,
+}
+
+/// How it stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// When what is under way has ended.
+    Drained,
+    /// Without waiting for anybody.
+    AtOnce,
 }
 
 struct Signals {
@@ -81,11 +91,19 @@ async fn run(config: &Path) -> Result<(), Error> {
     }
     tokio::spawn(delivery.clone().run(accepted));
     ready();
-    until_stopped(&mut signals, &post).await;
+    let ending = until_stopped(&mut signals, &post).await;
     // The readers of this channel may all have ended already.
     let _told = close.send(true);
-    drain(&mut signals, &house, &delivery, &sealing).await;
-    stop(&post)
+    match ending {
+        Ending::AtOnce => tracing::info!("SIGINT: ending at once"),
+        Ending::Drained => {
+            tracing::info!("SIGTERM: no new connections; ending when what is under way has ended");
+            drain(&mut signals, &house, &delivery, &sealing).await;
+        }
+    }
+    stop(&post)?;
+    tracing::info!("ended; what is not delivered or sealed waits in the journal");
+    Ok(())
 }
 
 fn ready() {
@@ -97,7 +115,7 @@ fn ready() {
 
 fn open_control(post: &Arc<Post>, desk: Desk) -> Result<(), Error> {
     let path = post::Places::of(&post.config()).control;
-    let fault = |e: std::io::Error| Error::of(path.display(), e);
+    let fault = |e: std::io::Error| Error::io(&path, &e);
     if let Some(run) = path.parent() {
         post.disk().create_dir(run).map_err(fault)?;
     }
@@ -106,21 +124,21 @@ fn open_control(post: &Arc<Post>, desk: Desk) -> Result<(), Error> {
     Ok(())
 }
 
-async fn until_stopped(signals: &mut Signals, post: &Arc<Post>) -> Ask {
+async fn until_stopped(signals: &mut Signals, post: &Arc<Post>) -> Ending {
     loop {
         match signals.next().await {
-            Ask::Reload => reload(post),
-            other => return other,
+            // A reload that fails has been logged, and the gateway goes on as before.
+            Ask::Reload => drop(reload(post)),
+            Ask::Drain => return Ending::Drained,
+            Ask::End => return Ending::AtOnce,
         }
     }
 }
 
 /// Takes the new version of everything, or keeps the old and says why.
-pub fn reload(post: &Arc<Post>) {
-    match tokio::task::block_in_place(|| post.reload()) {
-        Ok(()) => tracing::info!("reloaded"),
-        Err(e) => tracing::error!("not reloaded, everything stays as it was: {e}"),
-    }
+pub fn reload(post: &Arc<Post>) -> Result<(), Error> {
+    tokio::task::block_in_place(|| post.reload())
+        .inspect_err(|e| tracing::error!("not reloaded, everything stays as it was: {}", e.line()))
 }
 
 /// Lets what is under way end: until it has, or for so long, or until a second signal.
@@ -142,6 +160,9 @@ fn stop(post: &Arc<Post>) -> Result<(), Error> {
     let control = post::Places::of(&post.config()).control;
     tokio::task::block_in_place(|| {
         post.journal().clone().close();
-        std::fs::remove_file(&control).map_err(|e| Error::of(control.display(), e))
+        match std::fs::remove_file(&control) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&control, &e)),
+            _ => Ok(()),
+        }
     })
 }

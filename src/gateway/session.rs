@@ -19,12 +19,35 @@ use crate::smtp::server::{Event, Login, Reply, Session, reply};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Octets read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Replies are sent when this many octets of them wait, even if more commands do too.
 const REPLIES_BYTES: usize = 32 * 1024;
+
+/// How long a client may take from one message to the next, besides a second for every `PACE_BYTES_PER_S` octets.
+const PACE: Duration = Duration::from_secs(600);
+/// Octets a second that even the slowest line carries.
+const PACE_BYTES_PER_S: u64 = 512;
+
+/// Whether a client gets on: one that sends an octet now and then would keep its place for ever.
+#[derive(Debug)]
+struct Progress {
+    since: Instant,
+    octets: u64,
+}
+
+impl Progress {
+    fn start(now: Instant) -> Progress {
+        Progress { since: now, octets: 0 }
+    }
+    /// The time that is left.
+    fn left(&self, now: Instant) -> Duration {
+        let allowed = PACE + Duration::from_secs(self.octets / PACE_BYTES_PER_S);
+        allowed.saturating_sub(now.duration_since(self.since))
+    }
+}
 
 /// One conversation.
 struct Conversation {
@@ -35,6 +58,7 @@ struct Conversation {
     account: Option<Account>,
     draft: Option<Draft>,
     out: Vec<u8>,
+    progress: Progress,
 }
 
 /// What the connection does next.
@@ -60,7 +84,16 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
     if door.listener.believes(ip) {
         session.trust_peer();
     }
-    let mut this = Conversation { house, door, ip, session, account: None, draft: None, out: Vec::new() };
+    let mut this = Conversation {
+        house,
+        door,
+        ip,
+        session,
+        account: None,
+        draft: None,
+        out: Vec::new(),
+        progress: Progress::start(Instant::now()),
+    };
     if this.pace(Deed::Connection, 1) == Pace::TooFast {
         this.session.hang_up(&replies::TOO_FAST, &mut this.out);
         stream.write(&this.out).await?;
@@ -98,7 +131,8 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
 impl Conversation {
     /// Waits for octets; between transactions also for the gateway to stop.
     async fn hear(&mut self, stream: &mut Stream, buffer: &mut [u8]) -> io::Result<Heard> {
-        let limit = Duration::from_secs(self.house.post.config().timeouts.server_idle_s);
+        let silence = Duration::from_secs(self.house.post.config().timeouts.server_idle_s);
+        let limit = silence.min(self.progress.left(Instant::now()));
         let is_idle = self.session.is_idle();
         let heard = tokio::select! {
             biased;
@@ -107,7 +141,11 @@ impl Conversation {
         };
         match heard {
             Err(e) if e.kind() == io::ErrorKind::TimedOut => Ok(Heard::Silence),
-            heard => heard.map(Heard::Octets),
+            Err(e) => Err(e),
+            Ok(count) => {
+                self.progress.octets = self.progress.octets.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+                Ok(Heard::Octets(count))
+            }
         }
     }
 
@@ -205,17 +243,21 @@ impl Conversation {
         }
         let post = &self.house.post;
         let submitter = Submitter { ip: self.client_ip(), account: self.account() };
-        match permission::relaying(&post.config(), &self.door.listener, submitter, &recipient.address) {
-            Relaying::Allowed => self.session.accept(&mut self.out),
-            Relaying::Denied => {
-                let mut event = AuditEvent::new(post.now(), "refused");
-                event.who = Some(submitter.ip.to_string());
-                event.recipient = Some(recipient.address.to_string());
-                event.detail = replies::RELAYING_DENIED.text();
-                post.audit().write(&event);
-                self.session.refuse(&replies::RELAYING_DENIED, &mut self.out);
-                self.blame();
-            }
+        let relaying = permission::relaying(&post.config(), &self.door.listener, submitter, &recipient.address);
+        let why = match relaying {
+            Relaying::Allowed => return self.session.accept(&mut self.out),
+            Relaying::Denied => &replies::RELAYING_DENIED,
+            Relaying::NoRoute => &replies::NO_ROUTE,
+        };
+        let mut event = AuditEvent::new(post.now(), "refused");
+        event.who = Some(submitter.ip.to_string());
+        event.recipient = Some(recipient.address.to_string());
+        event.detail = why.text();
+        post.audit().write(&event);
+        self.session.refuse(why, &mut self.out);
+        // A domain without a route is our affair.
+        if relaying == Relaying::Denied {
+            self.blame();
         }
     }
 
@@ -270,5 +312,21 @@ impl Conversation {
             Answer::All(reply) => self.session.finish(&reply, &mut self.out),
             Answer::Each(replies) => self.session.finish_each(&replies, &mut self.out),
         }
+        self.progress = Progress::start(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_time_for_what_it_sends_and_no_more() {
+        let start = Instant::now();
+        let left =
+            |octets: u64, s: u64| Progress { since: start, octets }.left(start + Duration::from_secs(s)).as_secs();
+        assert_eq!((left(0, 0), left(0, 599), left(0, 600), left(0, 601)), (600, 1, 0, 0));
+        assert_eq!((left(511, 600), left(512, 600), left(1024, 601)), (0, 1, 1));
+        assert_eq!(left(104_857_600, 3600), 600 + 204_800 - 3600, "a hundred mebioctets over the slowest line");
     }
 }

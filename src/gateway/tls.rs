@@ -1,16 +1,19 @@
 //! TLS for listeners and routes: certificates that can be replaced under running sessions. Never falls back to an older
 //! certificate silently.
 
+use crate::clock::Timestamp;
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use x509_cert::der::Decode;
 
 /// Why TLS cannot be set up. Shown to the administrator.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,20 @@ impl Presented {
     pub fn load(certificates: &Path, key: &Path) -> Result<Presented, Error> {
         Ok(Presented(ArcSwap::from_pointee(certified(certificates, key)?)))
     }
+    /// When the certificate ends; `None` when it does not say so in a form that is understood.
+    pub fn not_after(&self) -> Option<Timestamp> {
+        let certified = self.0.load();
+        let parsed = x509_cert::Certificate::from_der(certified.cert.first()?).ok()?;
+        let end = parsed.tbs_certificate().validity().not_after.to_unix_duration();
+        i64::try_from(end.as_secs()).ok().map(Timestamp::from_s)
+    }
+    /// Whether the certificate names `hostname`.
+    pub fn is_for(&self, hostname: &str) -> bool {
+        let certified = self.0.load();
+        let parsed = certified.cert.first().and_then(|leaf| ParsedCertificate::try_from(leaf).ok());
+        let name = ServerName::try_from(hostname.to_owned()).ok();
+        parsed.zip(name).is_some_and(|(leaf, name)| verify_server_name(&leaf, &name).is_ok())
+    }
     /// Reads both again; on any fault the former certificate stays.
     pub fn reload(&self, certificates: &Path, key: &Path) -> Result<(), Error> {
         self.0.store(Arc::new(certified(certificates, key)?));
@@ -58,7 +75,12 @@ impl Presented {
 fn certified(certificates: &Path, key: &Path) -> Result<CertifiedKey, Error> {
     let chain = read_certificates(certificates)?;
     let key_der = PrivateKeyDer::from_pem_file(key).map_err(|e| fault(key, &e))?;
-    Ok(CertifiedKey::from_der(chain, key_der, &provider())?)
+    CertifiedKey::from_der(chain, key_der, &provider()).map_err(|e| match e {
+        rustls::Error::InconsistentKeys(_) => {
+            fault(key, &format_args!("not the private key of {}", certificates.display()))
+        }
+        other => Error::Parameters(other),
+    })
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -193,12 +215,15 @@ mod tests {
         std::fs::write(&cert, &issued.chain_pem).expect("write");
         std::fs::write(&key, &issued.key_pem).expect("write");
         let presented = Presented::load(&cert, &key).expect("loads");
+        assert!(presented.is_for("GW.example.org") && !presented.is_for("other.example.org"));
+        assert!(presented.not_after().is_some_and(|end| end > Timestamp::from_s(0)));
         std::fs::write(&cert, "no certificate").expect("write");
         let refused = presented.reload(&cert, &key).expect_err("refused");
         assert!(refused.to_string().contains("cert.pem"), "{refused}");
         server(Arc::new(presented)).expect("the former certificate stays");
         let other = issue("Example", &names).expect("issued");
         std::fs::write(&cert, &other.chain_pem).expect("write");
-        assert!(Presented::load(&cert, &key).is_err(), "a key of another certificate");
+        let refused = Presented::load(&cert, &key).expect_err("a key of another certificate").to_string();
+        assert!(refused.contains("key.pem: not the private key of") && refused.contains("cert.pem"), "{refused}");
     }
 }

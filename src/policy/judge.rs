@@ -9,6 +9,7 @@ use super::pattern::Party;
 use super::rule::{Message, NoKey, Rule, Then};
 use super::{Disposition, Format, Need, RecipientRuling, Ruling, Treatment, Why};
 use crate::mail::Address;
+use crate::mail::Direction;
 
 /// Public texts. They start with an enhanced status (RFC 3463, RFC 5248) and name no rule, path or mechanism.
 const NOT_PERMITTED: &str = "5.7.1 not permitted to send as this author";
@@ -102,6 +103,11 @@ struct Case<'p, 'f> {
 
 impl Case<'_, '_> {
     fn decide(&mut self) -> Disposition {
+        if self.facts.direction == Direction::Journal {
+            // Reports are archived, never delivered; a refusal would make their sender stop sending them.
+            self.tell("deliver", "never", "journal mail is archived, whatever the rules say".into());
+            return Disposition::Deliver(Treatment::Plain);
+        }
         if let Some((text, rule)) = self.orders.refuse {
             self.tell("refuse", text, rule.place());
             return Disposition::Refuse { text: with_status(text) };

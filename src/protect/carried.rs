@@ -147,11 +147,7 @@ mod tests {
 
     /// An OpenPGP message to nobody in particular: PKESK of version 3 with a wildcard key id, then SEIPD version 1.
     const PKESK: &[u8] = &[0xc1, 14, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 16, 0xff, 0];
-    const SEIPD: &[u8] = &{
-        let mut packet = [7; 43];
-        (packet[0], packet[1], packet[2]) = (0xd2, 41, 1);
-        packet
-    };
+    const SEIPD: &[u8] = b"\xd2\x28\x01some octets that nobody can read, thirt";
     const LITERAL: &[u8] = &[0xcb, 8, b'b', 0, 0, 0, 0, 0, b'h', b'i'];
 
     fn check(head: &str, body: &[u8], expected: Already) {

@@ -25,6 +25,8 @@ pub const ORCPT_BYTES_MAX: usize = 500;
 pub const AUTH_PARAMETER_BYTES_MAX: usize = 500;
 /// Errors in the protocol that a client may make between two accepted messages; the next one ends the session with 421.
 pub const ERRORS_MAX: u32 = 20;
+/// Recipients that may be refused to a client between two accepted messages; the next one ends the session with 421.
+pub const REFUSED_RECIPIENTS_MAX: u32 = 1000;
 /// Octets of text in one line of a reply of ours; with code, status and CRLF it stays below 512 (RFC 5321 section 4.5.3.1.5).
 pub const REPLY_TEXT_BYTES_MAX: usize = 480;
 /// Lines of one reply of ours; what is longer is cut.

@@ -1,6 +1,6 @@
 //! What partners get can be read by the programs they have: `gpg` decrypts and verifies our PGP/MIME, `openssl cms` our S/MIME.
 
-use crate::support::{Client, Delivered, Gateway, Options, Sink, peers};
+use crate::support::{Client, Delivered, Gateway, Options, Sink, free_port, peers};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -292,6 +292,31 @@ fn the_archive_keeps_what_alice_sent_and_says_why() {
     let why = stage.gateway.json(&["archive", "show", &id, "--why"]);
     let reasons = why[0]["why"].to_string();
     assert!(reasons.contains("sign and encrypt") && reasons.contains("default.toml"), "{reasons}");
+}
+
+#[test]
+fn a_route_taken_away_is_told_once_for_all_renditions() {
+    let mut stage = Stage::build();
+    let (open, closed) = (format!("127.0.0.1:{}", stage.sink.port()), format!("127.0.0.1:{}", free_port()));
+    stage.gateway.stop();
+    stage.gateway.edit_config(|text| text.replace(&open, &closed));
+    stage.gateway.serve();
+    let recipients = ["paul@pgp.example", "simone@smime.example"];
+    let message = format!("From: {ALICE}\r\nSubject: [encrypt]\r\n\r\nx\r\n");
+    let mut client = Client::connect(stage.gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    assert!(client.deliver(ALICE, &recipients, message.as_bytes()).starts_with("250 "));
+    stage.gateway.kill();
+    stage
+        .gateway
+        .edit_config(|text| text.replace(&closed, &open).replace("domains = [\"*\"]", "domains = [\"example.org\"]"));
+    stage.gateway.serve();
+    stage.sink.wait_for(1, Duration::from_secs(20));
+    std::thread::sleep(Duration::from_millis(500));
+    let arrived = stage.sink.all();
+    assert_eq!(arrived.len(), 1, "one notification");
+    let text = arrived[0].text();
+    assert!(recipients.iter().all(|r| text.matches(&format!("Final-Recipient: rfc822; {r}")).count() == 1), "{text}");
 }
 
 /// A forwarded part that others signed in 8 bit cannot be made 7-bit safe without breaking their signature.

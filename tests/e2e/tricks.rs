@@ -1,6 +1,6 @@
 //! What a sender, a partner or a full disk could try against the promises, and what comes of it.
 
-use crate::support::{Client, Gateway, Options, Sink};
+use crate::support::{Client, Gateway, Options, Sink, eventually, free_port, peers};
 use std::time::Duration;
 
 const SECURE: &str = "[[rule]]\nname = \"s\"\nwhen = { subject = \"*[secure]*\" }\nthen = { encrypt = \"required\" }\n";
@@ -33,4 +33,96 @@ fn what_only_calls_itself_encrypted_does_not_leave_in_the_clear() {
     }
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(sink.count(), 0, "nothing left");
+}
+
+/// The notification cannot be stored, the delivery can: who has got the message must not get it again.
+#[test]
+fn a_notification_that_finds_no_room_does_not_repeat_deliveries() {
+    let port = free_port();
+    let mut gateway = Gateway::start(&Options { next_hop: port, ..Options::default() });
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nbody\r\n";
+    let both = ["bob@partner.example", "gone@partner.example"];
+    assert!(hello(gateway.ports.outbound).deliver("alice@example.org", &both, message).starts_with("250 "));
+    gateway.kill();
+    gateway.edit_config(|text| text.replace("low_space_bytes = 1048576", "low_space_bytes = 1000000000000000"));
+    let sink = Sink::on_port_with(port, |recipient| match recipient {
+        "gone@partner.example" => "550 5.1.1 no such user".to_owned(),
+        _ => "250 2.1.5 OK".to_owned(),
+    });
+    gateway.serve();
+    for round in 1..=3 {
+        eventually("the sender cannot be told", Duration::from_secs(20), || {
+            (gateway.log().matches("could not be told").count() >= round).then_some(())
+        });
+        gateway.must(&["queue", "retry", "--all"]);
+    }
+    assert_eq!(sink.count(), 1, "bob has it once");
+    gateway.stop();
+    gateway.edit_config(|text| text.replace("low_space_bytes = 1000000000000000", "low_space_bytes = 1048576"));
+    gateway.serve();
+    let arrived = sink.wait_for(2, Duration::from_secs(20));
+    let bounces: Vec<_> = arrived.iter().filter(|one| one.sender.is_empty()).collect();
+    assert_eq!(bounces.len(), 1);
+    assert!(bounces[0].text().contains("gone@partner.example") && !bounces[0].text().contains("bob@"));
+}
+
+#[test]
+fn what_no_route_serves_is_refused_at_once() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), ..Options::default() });
+    gateway.edit_config(|text| text.replace("domains = [\"*\"]", "domains = [\"example.org\", \"partner.example\"]"));
+    gateway.serve();
+    let mut client = hello(gateway.ports.outbound);
+    let message = b"From: alice@example.org\r\n\r\nx\r\n";
+    let reply = client.deliver("alice@example.org", &["bob@elsewhere.example"], message);
+    assert!(reply.starts_with("550 5.4.4"), "{reply}");
+    let reply = client.deliver("alice@example.org", &["bob@partner.example"], message);
+    assert!(reply.starts_with("250 "), "{reply}");
+}
+
+/// Forty wrong passwords at once: each takes 19 MiB and a core, and mail goes on.
+#[test]
+fn a_crowd_at_the_login_takes_bounded_memory() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let script = r#"
+import poplib, ssl, sys, threading
+context = ssl.create_default_context(cafile=sys.argv[2])
+start = threading.Barrier(40)
+def attempt(n):
+    box = poplib.POP3_SSL("localhost", int(sys.argv[1]), context=context, timeout=60)
+    box.user("nobody%d" % n)
+    start.wait()
+    try:
+        box.pass_("wrong")
+        print("in")
+    except poplib.error_proto as e:
+        print(e)
+threads = [threading.Thread(target=attempt, args=(n,)) for n in range(40)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+"#;
+    let ca = gateway.ca();
+    let port = gateway.ports.pop3s.to_string();
+    let said = peers::python(script, &[&port, ca.to_str().expect("UTF-8")]);
+    assert_eq!(said.matches("[AUTH]").count(), 40, "{said}");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).expect("status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let peak_kib: usize = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!(peak_kib < (150 + 25 * cores) * 1024, "{peak_kib} KiB");
+}
+
+#[test]
+fn nobody_writes_into_our_received() {
+    let sink = Sink::start();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let mut client = hello(gateway.ports.outbound);
+    for (first, expected) in
+        [("\t(authenticated)\r\n", "554 5.6.0"), (" x\r\n", "554 5.6.0"), ("", "250 "), ("x\r\n", "250 ")]
+    {
+        let message = format!("{first}Subject: s\r\n\r\nx\r\n");
+        let reply = client.deliver("alice@example.org", &["bob@partner.example"], message.as_bytes());
+        assert!(reply.starts_with(expected), "{first:?}: {reply}");
+    }
 }

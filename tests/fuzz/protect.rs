@@ -82,7 +82,7 @@ fn carried_protection() {
         b"Content-Type: application/pkcs7-mime\r\n\r\n\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\xa0\x80\x30",
         b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b\r\nContent-Type: application/pgp-signature\r\n\r\n--b--\r\n",
         b"Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n\
-          --b\r\nContent-Type: application/octet-stream\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nwQ4DAAAAAAAAAAABAAj/ANIIAQECAwQFBgc=\r\n\
+          --b\r\nContent-Type: application/octet-stream\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nwQ4DAAAAAAAAAAABABD/ANIoAXNvbWUgb2N0ZXRzIHRoYXQgbm9ib2R5IGNhbiByZWFkLCB0aGlydA==\r\n\
           -----END PGP MESSAGE-----\r\n\r\n--b--\r\n",
     ];
     run("carried", seeds, &[b"--b\r\n", b"Content-Type: ", b"\x30\x80", b"=", b"--b--"], carried);

@@ -1,19 +1,31 @@
 //! `sealpost archive`: what was accepted, read and checked by those who may.
 
 use super::args::{Archive as Command, ExportFormat};
-use super::{Failure, Out};
-use crate::archive::{self, Archive, VerifyOptions};
+use super::out::{Form, Reader};
+use super::{Failure, Out, ask, talk};
+use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock};
 use crate::durable::{Disk, RealDisk};
 use crate::gateway::config::Config;
-use crate::gateway::control::{self, Request};
+use crate::gateway::control::Request;
+use crate::gateway::error::Error;
 use crate::gateway::export::{Export, Writer};
 use crate::gateway::post::Places;
 use crate::gateway::{archive_rows, files, offline, reading};
+use crate::journal::LeafEntry;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The order in which people are told of the archive.
+const STATUS: [&str; 8] =
+    ["id", "messages", "pending", "queued", "view", "stored_bytes", "raw_bytes", "sealed_through"];
+/// The order in which people are told of a message.
+const SHOWN: [&str; 11] =
+    ["id", "accepted_at", "direction", "class", "from", "to", "subject", "message_id", "size", "mailbox", "uid"];
 
 /// Runs one of the commands.
 pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failure> {
@@ -24,16 +36,7 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
         Command::Seal => seal(&places, config_path, &config, out),
         Command::List { query } => {
             let query = parse(&query)?;
-            let room = Room::open(&config)?;
-            let mut rows = Vec::new();
-            room.listing
-                .each(&query, |row| {
-                    rows.push(archive_rows::message(&row));
-                    Ok::<(), crate::catalog::Error>(())
-                })
-                .map_err(Failure::bad)?;
-            out.table(&["accepted_at", "id", "from", "to", "subject", "size"], &rows);
-            Ok(())
+            list(&Room::open(&config)?, &query, out)
         }
         Command::Show { message, why } => show(&Room::open(&config)?, &message, why, out),
         Command::Export { query, format, output } => {
@@ -60,39 +63,71 @@ impl Room {
         let places = Places::of(config);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let archive = Archive::open_read_only(disk.clone(), &places.archive).map_err(Failure::bad)?;
-        let unlocked = reading::unlock(config, &archive).map_err(|e| {
-            Failure::temporary(format!("the archive is locked: {e}"))
-                .with_help("[view] officer_key and passphrase_file name the officer's key")
-        })?;
-        let opened = Arc::new(OpenedArchive::new(unlocked));
+        let opened = Arc::new(OpenedArchive::new(unlock(config, &places)?));
         let reader = reading::reader_for_command(config, &disk, &clock, &opened).map_err(Failure::temporary)?;
         let listing = reader.listing().map_err(Failure::bad)?;
         Ok(Room { opened, listing })
+    }
+    /// What became of a message after it was sealed.
+    fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
+        let mut results = Vec::new();
+        for segment in self.listing.events(row.uid).map_err(Failure::bad)? {
+            let info = self.opened.info(&segment).map_err(Failure::bad)?;
+            let events = self.opened.unlocked().events(&info).map_err(Failure::bad)?;
+            results.extend(events.into_iter().filter(|event| event.id == row.id).flat_map(|event| event.results));
+        }
+        Ok(results)
     }
     fn octets(&self, row: &Row) -> Result<Vec<u8>, Failure> {
         self.opened.octets(&row.segment, row.slot).map_err(|e| Failure::bad(format!("{}: {e}", row.id)))
     }
 }
 
+/// The archive opened with the officer's key.
+fn unlock(config: &Config, places: &Places) -> Result<Unlocked, Failure> {
+    let archive = Archive::open_read_only(Arc::new(RealDisk), &places.archive)
+        .map_err(|e| Error::archive(&places.archive, &e))?;
+    reading::unlock(config, &archive).map_err(|e| {
+        Failure::temporary(format!("the archive is locked: {e}")).with_help(
+            "put the officer's key where [view] officer_key and passphrase_file say; only it opens sealed mail",
+        )
+    })
+}
+
+fn list(room: &Room, query: &Query, out: &Out) -> Result<(), Failure> {
+    let mut table = out.open_table(&["accepted_at", "id", "from", "to", "subject", "size"]);
+    let listed = room.listing.each(query, |row| match table.row(&archive_rows::message(&row)) {
+        Ok(Reader::There) => Ok(()),
+        Ok(Reader::Gone) => Err(Stop(None)),
+        Err(failure) => Err(Stop(Some(failure))),
+    });
+    match listed {
+        Ok(()) => table.finish(),
+        Err(Stop(None)) => Ok(()),
+        Err(Stop(Some(failure))) => Err(failure),
+    }
+}
+
 fn status(places: &Places, config_path: &Path, out: &Out) -> Result<(), Failure> {
-    let rows = match control::ask(&places.control, &Request::Status).map_err(Failure::temporary)? {
-        Some(answer) => answer.map_err(Failure::bad)?,
+    let rows = match ask(places, &Request::Status)? {
+        Some(rows) => rows,
         None => {
             let (journal, archive) = offline::open_store(config_path)?;
-            vec![archive_rows::status(&archive, Some(&journal)).map_err(Failure::bad)?]
+            let mut status = archive_rows::status(&archive, Some(&journal)).map_err(Failure::bad)?;
+            status["queued"] = Value::from(journal.pending().len());
+            vec![status]
         }
     };
-    rows.iter().for_each(|row| out.record(row));
-    Ok(())
+    rows.iter().try_for_each(|row| out.record(&STATUS, row))
 }
 
 fn seal(places: &Places, config_path: &Path, config: &Config, out: &Out) -> Result<(), Failure> {
-    let rows = match control::ask(&places.control, &Request::Seal).map_err(Failure::temporary)? {
-        Some(answer) => answer.map_err(Failure::temporary)?,
+    let busy = spinner("sealing");
+    let rows = match ask(places, &Request::Seal)? {
+        Some(rows) => rows,
         None => {
             let (journal, archive) = offline::open_store(config_path)?;
-            let report = archive.seal(&journal, &SystemClock).map_err(Failure::bad)?;
+            let report = archive.seal(&journal, &SystemClock).map_err(|e| Error::archive(&places.archive, &e))?;
             // The list is brought up to date where it can be read.
             if let Err(failure) = Room::open(config).map(drop) {
                 tracing::debug!("not indexed: {}", failure.text);
@@ -100,8 +135,15 @@ fn seal(places: &Places, config_path: &Path, config: &Config, out: &Out) -> Resu
             vec![json!({"messages": report.messages, "sealed_through": report.sealed_through})]
         }
     };
-    rows.iter().for_each(|row| out.record(row));
-    Ok(())
+    busy.finish_and_clear();
+    rows.iter().try_for_each(|row| out.record(&[], row))
+}
+
+/// Says on a terminal that long work is under way.
+fn spinner(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(what);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure> {
@@ -111,30 +153,28 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
             .with_help("an id, a Message-ID, or MAILBOX/UID; `sealpost archive seal` seals what was just accepted"));
     }
     for row in &found {
-        let meta = room.opened.meta(&row.segment, row.slot).map_err(Failure::bad)?;
+        let meta = room.opened.meta(&row.segment, row.slot).map_err(|e| {
+            Failure::bad(format!("{}: {e}", row.id))
+                .with_help("`sealpost archive verify --level 2` says what is damaged; restore that from a copy")
+        })?;
         let accept = meta.accept().map_err(|e| Failure::bad(format!("{}: {e}", row.id)))?;
         if why {
             let rows = archive_rows::why(&row.id, &row.recipients, &accept.ruling).map_err(Failure::bad)?;
-            rows.iter().for_each(|row| out.record(row));
+            match out.form() {
+                Form::Json => out.table(&[], &rows)?,
+                Form::Text => rows.iter().try_for_each(|row| out.line(&archive_rows::why_text(row)))?,
+            }
             continue;
         }
         let mut shown = archive_rows::message(row);
         shown["client"] = Value::from(accept.client.ip.to_string());
         shown["ehlo"] = Value::from(accept.client.ehlo.clone());
         shown["protocol"] = Value::from(accept.client.protocol.clone());
-        shown["results"] = results(&meta);
-        out.record(&shown);
+        let results: Vec<ResultRecord> = meta.results.into_iter().chain(room.late_results(row)?).collect();
+        shown["results"] = archive_rows::results(&row.recipients, &results);
+        out.record(&SHOWN, &shown)?;
     }
     Ok(())
-}
-
-fn results(meta: &archive::Meta) -> Value {
-    let one = |record: &archive::ResultRecord| match record.result() {
-        Ok(result) => json!({"recipient": result.recipient, "at": result.at.rfc3339(), "next_hop": result.next_hop,
-                             "outcome": format!("{:?}", result.outcome)}),
-        Err(e) => json!({"unreadable": e.to_string()}),
-    };
-    Value::from(meta.results.iter().map(one).collect::<Vec<_>>())
 }
 
 fn export(room: &Room, query: &Query, format: ExportFormat, output: &Path, out: &Out) -> Result<(), Failure> {
@@ -142,15 +182,14 @@ fn export(room: &Room, query: &Query, format: ExportFormat, output: &Path, out: 
         ExportFormat::Eml => Export::Eml,
         ExportFormat::Mbox => Export::Mbox,
     };
-    let failed = |e: std::io::Error| Failure::bad(format!("{}: {e}", output.display()));
-    let mut writer = Writer::create(format, output).map_err(failed)?;
-    let progress = indicatif::ProgressBar::new_spinner().with_message("exported");
+    let mut writer = Writer::create(format, output)?;
+    let progress = ProgressBar::new_spinner().with_style(counting());
     let (mut messages, mut octets_total) = (0u64, 0u64);
     let mut damaged = Vec::new();
     let mut write = |row: Row| -> Result<(), Stop> {
         match room.octets(&row) {
             Ok(octets) => {
-                writer.write(&row, &octets).map_err(|e| Stop(failed(e)))?;
+                writer.write(&row, &octets).map_err(|e| Stop(Some(e.into())))?;
                 messages += 1;
                 octets_total += row.size;
                 progress.inc(1);
@@ -160,38 +199,68 @@ fn export(room: &Room, query: &Query, format: ExportFormat, output: &Path, out: 
         }
         Ok(())
     };
-    room.listing.each(query, &mut write).map_err(|Stop(failure)| failure)?;
-    writer.finish().map_err(failed)?;
+    let walked = room.listing.each(query, &mut write);
     progress.finish_and_clear();
-    out.record(&json!({"messages": messages, "bytes": octets_total, "failed": damaged.len()}));
-    damaged.iter().for_each(|text| eprintln!("error: {text}"));
-    if damaged.is_empty() { Ok(()) } else { Err(Failure::silent()) }
+    if let Err(Stop(Some(failure))) = walked {
+        eprintln!("{messages} messages were exported before this happened:");
+        return Err(failure);
+    }
+    writer.finish()?;
+    out.record(&["messages", "bytes"], &json!({"messages": messages, "bytes": octets_total, "failed": damaged.len()}))?;
+    match damaged.len() {
+        0 => Ok(()),
+        count => {
+            damaged.iter().for_each(|text| eprintln!("error: {text}"));
+            Err(Failure::bad(format!("{count} messages could not be read and are not in the export"))
+                .with_help("`sealpost archive verify --level 2` says what is damaged; restore that from a copy"))
+        }
+    }
 }
 
-/// Ends a walk through the list.
-struct Stop(Failure);
+/// Messages and messages per second, on a terminal.
+fn counting() -> ProgressStyle {
+    // The template is ours; the default is as good where it is not understood.
+    ProgressStyle::with_template("{spinner} {pos} messages, {per_sec}, {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// Ends a walk through the list: with a failure, or because nobody reads on.
+struct Stop(Option<Failure>);
 
 impl From<crate::catalog::Error> for Stop {
     fn from(error: crate::catalog::Error) -> Stop {
-        Stop(Failure::bad(error))
+        Stop(Some(Failure::bad(error)))
+    }
+}
+
+/// What a running server has accepted and not sealed. A copy of the archive is verified without: nothing here needs a server.
+fn journal_leaves(places: &Places) -> Vec<LeafEntry> {
+    match ask(places, &Request::Leaves) {
+        Ok(rows) => rows.unwrap_or_default().iter().filter_map(archive_rows::read_leaf).collect(),
+        Err(failure) => {
+            talk("warning", &failure.text, Some("what is not sealed yet is not verified"));
+            Vec::new()
+        }
     }
 }
 
 fn verify(config: &Config, places: &Places, level: u8, checkpoint: Option<&Path>, out: &Out) -> Result<(), Failure> {
-    let outside = checkpoint
-        .map(|path| std::fs::read(path).map_err(|e| Failure::bad(format!("{}: {e}", path.display()))))
-        .transpose()?;
+    let outside = checkpoint.map(|path| std::fs::read(path).map_err(|e| Error::io(path, &e))).transpose()?;
     let unlocked = match level {
         0 => None,
-        _ => {
-            let archive = Archive::open_read_only(Arc::new(RealDisk), &places.archive).map_err(Failure::bad)?;
-            Some(reading::unlock(config, &archive).map_err(Failure::temporary)?)
-        }
+        _ => Some(unlock(config, places)?),
     };
-    let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &[] };
+    let busy = spinner("verifying");
+    let journal = journal_leaves(places);
+    let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal };
     let report = archive::verify(&RealDisk, &places.archive, &options);
+    busy.finish_and_clear();
     let findings: Vec<Value> = report.findings.iter().map(archive_rows::finding).collect();
-    out.table(&["level", "object", "kind", "detail"], &findings);
-    out.record(&archive_rows::summary(&report));
-    if report.is_ok() { Ok(()) } else { Err(Failure::silent()) }
+    out.table(&["level", "object", "kind", "detail"], &findings)?;
+    out.record(&["ok", "accepted", "covered", "pending", "missing"], &archive_rows::summary(&report))?;
+    match findings.len() {
+        0 => Ok(()),
+        count => Err(Failure::bad(format!("{}: {count} findings", places.archive.display()))
+            .with_help("keep it as it is for whoever investigates; restore what is named from a copy beside it")),
+    }
 }

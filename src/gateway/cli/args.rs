@@ -1,8 +1,21 @@
 //! The command line: every flag is defined here once, and help comes from here. Does nothing itself.
 
+use crate::access::AccountName;
+use crate::gateway::config::{Domain, HostPort, Hostname};
+use crate::mail::{Address, MailId};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+
+const EVERYWHERE: &str = "Options of every command";
+const SIGNALS: &str = "\
+SIGTERM ends when what is under way has ended, SIGINT at once. SIGHUP reads configuration, policies, keys and certificates \
+again, and keeps all of the old when any of the new has a fault.\n\n\
+SEALPOST_LOG=error|warn|info|debug sets what is logged on standard error, SEALPOST_LOG_FORMAT=json in which form.";
+const QUERY: &str = "\
+Query: from: to: (any recipient, Bcc too) subject: after: (day, inclusive) before: (exclusive) on: class: direction: id: msgid: \
+hash: larger:. Days are YYYY-MM-DD in UTC. All must match; OR and parentheses as usual; quotes around blanks; -term for not, \
+behind --.";
 
 /// E-mail security and archiving gateway.
 #[derive(Debug, Parser)]
@@ -10,10 +23,10 @@ use std::path::PathBuf;
 #[command(after_help = "Exit status: 0 ok; 1 the thing asked about is bad; 2 usage; 75 temporary failure, try again.")]
 pub struct Arguments {
     /// Configuration file [default: ./sealpost.toml, then /etc/sealpost/sealpost.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "SEALPOST_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "SEALPOST_CONFIG", hide_env_values = true, help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
     /// Print JSON; lists are JSON Lines
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// What to do
     #[command(subcommand)]
@@ -26,6 +39,7 @@ pub enum Command {
     /// Make a new gateway directory: configuration, policies, certificates, keys, an archive
     Init(Init),
     /// Run the gateway
+    #[command(after_help = SIGNALS)]
     Serve,
     /// Read everything `serve` would read and report every fault
     Check,
@@ -58,16 +72,16 @@ pub struct Init {
     /// Directory to make; must not exist or be empty
     pub dir: PathBuf,
     /// Host name of the gateway, used in EHLO, Received and certificates
-    #[arg(long, default_value = "localhost")]
-    pub hostname: String,
+    #[arg(long, value_name = "H", default_value = "localhost", value_parser = of_string::<Hostname>)]
+    pub hostname: Hostname,
     /// A domain whose mail this gateway handles (repeat for more)
-    #[arg(long = "domain", value_name = "D")]
-    pub domains: Vec<String>,
+    #[arg(long = "domain", value_name = "D", value_parser = of_string::<Domain>)]
+    pub domains: Vec<Domain>,
     /// Where accepted mail is relayed to
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2526")]
-    pub next_hop: String,
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2526", value_parser = HostPort::parse)]
+    pub next_hop: HostPort,
     /// Name of the organization, in certificates and keys
-    #[arg(long, default_value = "Sealpost")]
+    #[arg(long, value_name = "NAME", default_value = "Sealpost")]
     pub organization: String,
     /// OpenPGP certificate of an officer who may open the archive; without one, a key is made in officer/
     #[arg(long = "officer-cert", value_name = "FILE")]
@@ -96,11 +110,11 @@ pub enum Key {
         #[arg(long, value_name = "F")]
         password_file: Option<PathBuf>,
         /// Trust the certificate as an authority that issues others
-        #[arg(long)]
+        #[arg(long, conflicts_with = "address")]
         trust_anchor: bool,
         /// Use for this address instead of those the certificate names
-        #[arg(long, value_name = "A")]
-        address: Option<String>,
+        #[arg(long, value_name = "A", value_parser = address)]
+        address: Option<Address>,
     },
     /// List keys and certificates
     List,
@@ -140,13 +154,14 @@ pub enum User {
     /// Add an account
     Add {
         /// Login name
-        name: String,
+        #[arg(value_parser = account_name)]
+        name: AccountName,
         /// What it may do
         #[arg(long)]
         role: Role,
         /// An address whose mail it may read (repeat for more)
-        #[arg(long = "address", value_name = "A")]
-        addresses: Vec<String>,
+        #[arg(long = "address", value_name = "A", value_parser = address)]
+        addresses: Vec<Address>,
         /// Read the password from the first line of standard input
         #[arg(long, required = true)]
         password_stdin: bool,
@@ -156,7 +171,8 @@ pub enum User {
     /// Change a password
     Passwd {
         /// Login name
-        name: String,
+        #[arg(value_parser = account_name)]
+        name: AccountName,
         /// Read the password from the first line of standard input
         #[arg(long, required = true)]
         password_stdin: bool,
@@ -164,7 +180,8 @@ pub enum User {
     /// Remove an account
     Remove {
         /// Login name
-        name: String,
+        #[arg(value_parser = account_name)]
+        name: AccountName,
     },
 }
 
@@ -176,11 +193,11 @@ pub enum Queue {
     /// Try deferred mail now
     Retry {
         /// Everything that waits
-        #[arg(long, required_unless_present = "ids")]
+        #[arg(long, required_unless_present = "ids", conflicts_with = "ids")]
         all: bool,
         /// Only these
-        #[arg(value_name = "ID")]
-        ids: Vec<String>,
+        #[arg(value_name = "ID", value_parser = mail_id)]
+        ids: Vec<MailId>,
     },
 }
 
@@ -201,8 +218,9 @@ pub enum Archive {
     /// Seal everything accepted so far; returns when it is sealed and visible
     Seal,
     /// List sealed messages
+    #[command(after_help = QUERY)]
     List {
-        /// Only messages that match: from: to: subject: after: before: id: msgid: class: direction:
+        /// Only messages that match; everything when empty
         query: Vec<String>,
     },
     /// Show one message
@@ -213,14 +231,15 @@ pub enum Archive {
         #[arg(long)]
         why: bool,
     },
-    /// Write messages out
+    /// Write messages out, as they were received; nothing is ever overwritten
+    #[command(after_help = QUERY)]
     Export {
         /// Only messages that match; everything when empty
         query: Vec<String>,
         /// Format
         #[arg(long, value_enum, default_value = "eml")]
         format: ExportFormat,
-        /// Directory (eml) or file (mbox)
+        /// Directory (eml) or new file (mbox)
         #[arg(long, value_name = "PATH")]
         output: PathBuf,
     },
@@ -233,4 +252,22 @@ pub enum Archive {
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
     },
+}
+
+/// A value of the configuration given as an argument.
+fn of_string<T: TryFrom<String, Error = String>>(text: &str) -> Result<T, String> {
+    T::try_from(text.to_owned())
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    Address::parse(text).map_err(|e| e.to_string())
+}
+
+fn account_name(text: &str) -> Result<AccountName, String> {
+    AccountName::parse(text)
+        .ok_or_else(|| "a login name has 1 to 128 visible ASCII characters and no blanks".to_owned())
+}
+
+fn mail_id(text: &str) -> Result<MailId, String> {
+    MailId::parse(text).ok_or_else(|| "an id has 32 hex digits".to_owned())
 }

@@ -1,11 +1,12 @@
 //! `sealpost key`: keys and certificates. A running server is told to read them again.
 
 use super::args::Key;
-use super::{Failure, Out};
+use super::{Failure, Out, ask};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::{Secret, SecretBytes};
 use crate::durable::RealDisk;
-use crate::gateway::control::{self, Request};
+use crate::gateway::control::Request;
+use crate::gateway::error::Error;
 use crate::gateway::post::Places;
 use crate::gateway::{files, host_key};
 use crate::keyring::{self, Change, Entry, Holds, Imported, Input, Keyring, Options, Owner, Trust};
@@ -13,57 +14,48 @@ use crate::mail::Address;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// The order in which `key show` tells people.
+const SHOWN: [&str; 9] =
+    ["id", "format", "holds", "subject", "issuer", "addresses", "trust", "not_before", "not_after"];
+
 /// Runs one of the commands.
 pub fn run(command: Key, config: &Path, out: &Out) -> Result<(), Failure> {
     let places = Places::of(&files::configuration(config)?);
     let host_key = host_key::read(&RealDisk, &places.host_key)?;
-    let ring = || Keyring::load(&RealDisk, &places.root, &host_key).map_err(Failure::bad);
+    let ring = || Keyring::load(&RealDisk, &places.root, &host_key);
     let now = SystemClock.now();
     match command {
         Key::Import { files, password_file, trust_anchor, address } => {
-            let wishes = wishes(password_file.as_deref(), trust_anchor, address.as_deref())?;
+            let wishes = wishes(password_file.as_deref(), trust_anchor, address)?;
             import(&files, &wishes, &places, &host_key, out)?;
             tell_server(&places)
         }
         Key::List => {
             let rows: Vec<Value> = ring()?.list(now).iter().map(row).collect();
-            out.table(&["id", "format", "holds", "addresses", "not_after", "trust", "encrypts", "signs"], &rows);
-            Ok(())
+            out.table(&["id", "format", "holds", "addresses", "not_after", "trust", "encrypts", "signs"], &rows)
         }
-        Key::Show { id } => {
-            out.record(&row(&ring()?.show(&id, now).map_err(Failure::bad)?));
-            Ok(())
-        }
-        Key::Export { id } => {
-            let text = ring()?.export(&id).map_err(Failure::bad)?;
-            println!("{}", text.trim_end());
-            Ok(())
-        }
+        Key::Show { id } => out.record(&SHOWN, &row(&ring()?.show(&id, now)?)),
+        Key::Export { id } => out.raw(&ring()?.export(&id)?),
         Key::Remove { id } => {
-            let removed = keyring::remove(&RealDisk, &places.root, &host_key, &id).map_err(Failure::bad)?;
-            out.record(&json!({"removed": removed}));
+            let removed = keyring::remove(&RealDisk, &places.root, &host_key, &id)?;
+            out.record(&[], &json!({"removed": removed}))?;
             tell_server(&places)
         }
     }
 }
 
-fn wishes(password_file: Option<&Path>, anchor: bool, address: Option<&str>) -> Result<Options, Failure> {
-    let addresses = match address {
-        None => Vec::new(),
-        Some(text) => vec![Address::parse(text).map_err(|e| Failure::bad(format!("`{text}`: {e}")))?],
-    };
+fn wishes(password_file: Option<&Path>, anchor: bool, address: Option<Address>) -> Result<Options, Failure> {
     let password = password_file.map(first_line).transpose()?;
-    let owner = match (anchor, addresses.is_empty()) {
-        (true, true) => Owner::Authority,
-        (true, false) => return Err(Failure::bad("--trust-anchor is for authorities, --address for people: not both")),
-        (false, true) => Owner::Named,
-        (false, false) => Owner::Given(addresses),
+    let owner = match address {
+        None if anchor => Owner::Authority,
+        None => Owner::Named,
+        Some(address) => Owner::Given(vec![address]),
     };
     Ok(Options { password, owner })
 }
 
 fn first_line(path: &Path) -> Result<SecretBytes, Failure> {
-    let octets = std::fs::read(path).map_err(|e| Failure::bad(format!("{}: {e}", path.display())))?;
+    let octets = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
     let line = octets.split(|&b| b == b'\n').next().unwrap_or_default();
     Ok(SecretBytes::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec()))
 }
@@ -77,19 +69,18 @@ fn import(
 ) -> Result<(), Failure> {
     let mut read = Vec::new();
     for path in files {
-        let octets = std::fs::read(path).map_err(|e| Failure::bad(format!("{}: {e}", path.display())))?;
+        let octets = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
         read.push((path.display().to_string(), SecretBytes::new(octets)));
     }
     let inputs: Vec<Input<'_>> = read.iter().map(|(name, octets)| Input { name, octets: octets.expose() }).collect();
-    let imported = keyring::import(&RealDisk, &places.root, host_key, &inputs, wishes).map_err(Failure::bad)?;
+    let imported = keyring::import(&RealDisk, &places.root, host_key, &inputs, wishes)?;
     for item in &imported {
         for name in &item.refused_names {
             eprintln!("warning: {}: `{name}` is not an address and does not count", item.id);
         }
     }
     let rows: Vec<Value> = imported.iter().map(imported_row).collect();
-    out.table(&["id", "format", "holds", "addresses", "trust", "change"], &rows);
-    Ok(())
+    out.table(&["id", "format", "holds", "addresses", "trust", "change"], &rows)
 }
 
 fn words(addresses: &[Address]) -> Vec<String> {
@@ -141,8 +132,9 @@ fn change_word(change: Change) -> &'static str {
 
 /// A server that runs takes the change at once.
 fn tell_server(places: &Places) -> Result<(), Failure> {
-    match control::ask(&places.control, &Request::Reload).map_err(Failure::temporary)? {
-        None | Some(Ok(_)) => Ok(()),
-        Some(Err(reason)) => Err(Failure::temporary(reason)),
+    match ask(places, &Request::Reload) {
+        Ok(_) => Ok(()),
+        Err(refused) => Err(Failure::bad(format!("stored, but not taken by the running server: {}", refused.text))
+            .with_help("`sealpost check` shows what is wrong; when it is content, send the server SIGHUP")),
     }
 }

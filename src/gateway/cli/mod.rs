@@ -10,10 +10,17 @@ mod policy;
 mod queue;
 mod user;
 
+use super::control::{self, Request};
+use super::error::{Error, Outlook, io_help};
+use super::observe::Verbosity;
+use super::post::Places;
 use super::{check, demo, files, init, observe, serve};
 use args::{Arguments, Command};
 use clap::Parser;
-use out::Out;
+use out::{Form, Out};
+use serde_json::{Value, json};
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Exit status when the thing asked about is bad.
@@ -50,30 +57,47 @@ impl Failure {
     }
 }
 
-impl From<files::Error> for Failure {
-    fn from(error: files::Error) -> Failure {
-        Failure::bad(error)
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        let error: Error = error.into();
+        let status = match error.outlook() {
+            Outlook::Bad => BAD,
+            Outlook::Passing => TEMPORARY,
+        };
+        Failure { status, text: error.to_string(), help: error.help().map(str::to_owned) }
     }
 }
 
-impl From<super::post::Error> for Failure {
-    fn from(error: super::post::Error) -> Failure {
-        Failure::bad(error)
+/// Asks the running server; `None` when none runs. What it answers that it cannot do may work later.
+fn ask(places: &Places, request: &Request) -> Result<Option<Vec<Value>>, Failure> {
+    let failed = |e: io::Error| {
+        let socket = places.control.display();
+        match e.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Failure::temporary(format!("{socket}: the running server does not answer"))
+                    .with_help("its log may say what it is busy with")
+            }
+            _ => Failure { help: io_help(&e).map(str::to_owned), ..Failure::temporary(format!("{socket}: {e}")) },
+        }
+    };
+    match control::ask(&places.control, request).map_err(failed)? {
+        None => Ok(None),
+        Some(answer) => answer.map(Some).map_err(Failure::temporary),
     }
 }
 
 /// Runs the program.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    observe::start_logging();
+    observe::start_logging(match arguments.command {
+        Command::Serve | Command::Demo { .. } => Verbosity::Events,
+        _ => Verbosity::Warnings,
+    });
     match dispatch(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.text.is_empty() {
-                eprintln!("error: {}", failure.text);
-            }
-            if let Some(help) = failure.help {
-                eprintln!("help: {help}");
+                talk("error", &failure.text, failure.help.as_deref());
             }
             ExitCode::from(failure.status)
         }
@@ -86,10 +110,14 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let file = || files::find(config.as_deref());
     match command {
         Command::Init(wishes) => {
-            init::init(&wishes.into()).map(|made| out.line(&made.to_string())).map_err(Failure::from)
+            let made = init::init(&wishes.into())?;
+            match out.form() {
+                Form::Text => out.line(&made.to_string()),
+                Form::Json => out.record(&[], &made.to_json()),
+            }
         }
         Command::Serve => serve::serve(&file()?).map_err(Failure::from),
-        Command::Check => check(&file()?, &out),
+        Command::Check => check(&file()?, out),
         Command::Demo { keep } => {
             demo::demo(if keep { demo::Afterwards::Keep } else { demo::Afterwards::Remove }).map_err(Failure::bad)
         }
@@ -101,18 +129,30 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn check(file: &std::path::Path, out: &Out) -> Result<(), Failure> {
-    let report = check::check(file);
-    for warning in &report.warnings {
-        eprintln!("warning: {warning}");
+fn check(file: &Path, out: Out) -> Result<(), Failure> {
+    let check::Report { faults, warnings } = check::check(file);
+    let findings = || warnings.iter().map(|w| ("warning", w)).chain(faults.iter().map(|f| ("error", f)));
+    match out.form() {
+        Form::Text => {
+            findings().for_each(|(level, found)| talk(level, &found.to_string(), found.help()));
+            if faults.is_empty() {
+                out.line("ok")?;
+            }
+        }
+        Form::Json => {
+            let row = |(level, found): (&str, &Error)| json!({"level": level, "detail": found.line()});
+            out.table(&[], &findings().map(row).collect::<Vec<_>>())?;
+            let summary = json!({"ok": faults.is_empty(), "warnings": warnings.len(), "faults": faults.len()});
+            out.record(&[], &summary)?;
+        }
     }
-    for fault in &report.faults {
-        eprintln!("error: {fault}");
-    }
-    if report.faults.is_empty() {
-        out.line("ok");
-        Ok(())
-    } else {
-        Err(Failure::silent())
+    if faults.is_empty() { Ok(()) } else { Err(Failure::silent()) }
+}
+
+/// For people, on standard error: what happened, then what to do.
+fn talk(level: &str, text: &str, help: Option<&str>) {
+    eprintln!("{level}: {text}");
+    if let Some(help) = help {
+        eprintln!("help: {help}");
     }
 }

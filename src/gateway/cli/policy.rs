@@ -17,8 +17,7 @@ pub fn run(command: Policy, config: impl Fn() -> Result<PathBuf, files::Error>, 
                 files::policy_files(&named)?
             };
             let digest = crate::crypto::hash::hex(&policy.digest());
-            out.record(&json!({"ok": true, "rules": policy.rules().len(), "digest": digest}));
-            Ok(())
+            out.record(&["ok", "rules"], &json!({"ok": true, "rules": policy.rules().len(), "digest": digest}))
         }
     }
 }

@@ -1,8 +1,9 @@
 //! `sealpost queue`: mail that is not delivered yet; asks a running server, else reads the journal itself.
 
 use super::args::Queue;
-use super::{Failure, Out};
-use crate::gateway::control::{self, Request};
+use super::out::Form;
+use super::{Failure, Out, ask};
+use crate::gateway::control::Request;
 use crate::gateway::offline;
 use crate::gateway::post::Places;
 use crate::gateway::{files, queue_rows};
@@ -15,22 +16,37 @@ pub fn run(command: &Queue, config: &Path, out: &Out) -> Result<(), Failure> {
     let places = Places::of(&files::configuration(config)?);
     let request = match command {
         Queue::List => Request::QueueList,
-        Queue::Retry { ids, .. } => {
-            if let Some(bad) = ids.iter().find(|id| MailId::parse(id).is_none()) {
-                return Err(Failure::bad(format!("`{bad}` is not an id (32 hex digits)")));
-            }
-            Request::QueueRetry { ids: ids.clone() }
-        }
+        Queue::Retry { ids, .. } => Request::QueueRetry { ids: ids.iter().map(ToString::to_string).collect() },
     };
-    let rows = match control::ask(&places.control, &request).map_err(Failure::temporary)? {
-        Some(answer) => answer.map_err(Failure::bad)?,
+    let rows = match ask(&places, &request)? {
+        Some(rows) => rows,
         None => stopped(command, config)?,
     };
     match command {
-        Queue::List => out.table(&["id", "state", "from", "rcpt"], &rows),
-        Queue::Retry { .. } => rows.iter().for_each(|row| out.record(row)),
+        Queue::List => list(&rows, out),
+        Queue::Retry { ids, .. } => retried(&rows, ids, out),
     }
-    Ok(())
+}
+
+/// For people a line for each recipient, since each has a fate of its own.
+fn list(rows: &[Value], out: &Out) -> Result<(), Failure> {
+    match out.form() {
+        Form::Json => out.table(&[], rows),
+        Form::Text => {
+            let lines: Vec<Value> = rows.iter().flat_map(queue_rows::by_recipient).collect();
+            out.table(&["id", "from", "rcpt", "state", "next_at", "reply"], &lines)
+        }
+    }
+}
+
+fn retried(rows: &[Value], ids: &[MailId], out: &Out) -> Result<(), Failure> {
+    rows.iter().try_for_each(|row| out.record(&[], row))?;
+    let is_none = rows.iter().all(|row| row["retried"] == 0);
+    match is_none && !ids.is_empty() {
+        true => Err(Failure::bad("nothing with this id waits for another try")
+            .with_help("`sealpost queue list` shows what is queued; what is delivered is in `sealpost archive list`")),
+        false => Ok(()),
+    }
 }
 
 /// Without a server: the list can be read; there is nobody who could try again.

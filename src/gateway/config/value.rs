@@ -2,8 +2,9 @@
 
 use crate::mail::Address;
 use ipnet::IpNet;
-use serde::Deserialize;
-use std::net::IpAddr;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use std::net::{IpAddr, SocketAddr};
 
 /// A name that fits after EHLO and into header fields.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -81,7 +82,9 @@ impl Hostname {
 impl TryFrom<String> for Hostname {
     type Error = String;
     fn try_from(text: String) -> Result<Hostname, String> {
-        if text.is_ascii() && is_domain(&text) {
+        // An address after EHLO needs brackets, and no certificate names it so (RFC 5321 section 4.1.1.1).
+        let is_address = text.parse::<IpAddr>().is_ok();
+        if text.is_ascii() && is_domain(&text) && !is_address {
             Ok(Hostname(text))
         } else {
             Err(format!("`{text}` is not a host name"))
@@ -90,6 +93,10 @@ impl TryFrom<String> for Hostname {
 }
 
 impl Domain {
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
     /// Whether it is `domain`.
     pub fn is(&self, domain: &str) -> bool {
         self.0.eq_ignore_ascii_case(domain)
@@ -170,6 +177,14 @@ impl TryFrom<String> for Network {
         let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         net.map(Network).map_err(|_| format!("`{text}` is not a network like 10.0.0.0/8"))
     }
+}
+
+/// Reads what a listener binds to.
+pub fn bind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!("`{text}` is not ADDRESS:PORT like 127.0.0.1:2525, 0.0.0.0:25 or [::]:25"))
+    })
 }
 
 impl NextHops {
@@ -281,6 +296,22 @@ mod tests {
         }
         for text in ["mail.example.org", "mail:0", "mail:65536", ":25", "a b:25", "::1:25", "[x]:25", "h:25 ", ""] {
             assert!(HostPort::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn host_names_are_names() {
+        for (text, fine) in [
+            ("gw.example.org", true),
+            ("localhost", true),
+            ("192.0.2.1", false),
+            ("::1", false),
+            ("[192.0.2.1]", false),
+            ("bad host", false),
+            ("m\u{fc}nchen.example", false),
+            ("", false),
+        ] {
+            assert_eq!(Hostname::try_from(text.to_owned()).is_ok(), fine, "{text}");
         }
     }
 

@@ -11,10 +11,14 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Composes and accepts one notification for all of these results. Durable when it returns.
-pub async fn tell_sender(post: &Arc<Post>, entry: &Entry, failed: &[&RecipientResult]) -> Result<(), journal::Error> {
+pub async fn tell_sender(post: &Arc<Post>, entry: &Entry, failed: &[RecipientResult]) -> Result<(), journal::Error> {
     let failed: Vec<FailedRecipient> = failed.iter().filter_map(|result| of(entry, result)).collect();
     let Some(sender) = entry.accept.envelope.sender.as_ref().filter(|_| !failed.is_empty()) else { return Ok(()) };
-    let original = tokio::task::block_in_place(|| post.journal().octets(&entry.accept.id))?;
+    let original = tokio::task::block_in_place(|| post.journal().octets(&entry.accept.id)).unwrap_or_else(|e| {
+        // The octets are damaged; that the sender is told matters more than that his header goes back.
+        tracing::error!("{}: {e}; the notification goes without the header", entry.accept.id);
+        Vec::new()
+    });
     let id = post.new_id()?;
     let now = post.now();
     let octets = dsn::compose(&Report {

@@ -10,7 +10,7 @@ mod settle;
 
 use super::ending::{stopping, until};
 use super::observe::Event;
-use super::post::{AcceptedIds, Post};
+use super::post::{AcceptedIds, Post, is_large};
 use crate::clock::Timestamp;
 use crate::journal::{Entry, Outcome, RecipientResult, RecipientState, Sync};
 use crate::mail::MailId;
@@ -27,10 +27,10 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long a message rests whose results could not be recorded.
+/// How long a message rests whose sender could not be told of a failure, or whose attempt panicked.
 const STORE_AGAIN_S: i64 = 60;
 
-/// Whether results were recorded.
+/// Whether all results were recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stored {
     Yes,
@@ -111,6 +111,7 @@ impl Delivery {
     fn enqueue(self: &Arc<Self>, entry: &Entry) {
         let config = self.post.config();
         let now = self.post.now();
+        let mut is_routable = true;
         for (rendition, plan) in (0u32..).zip(&entry.accept.renditions) {
             let mut due_by_route: BTreeMap<Option<usize>, Timestamp> = BTreeMap::new();
             for &recipient in &plan.recipients {
@@ -121,9 +122,12 @@ impl Delivery {
             for (route, due) in due_by_route {
                 match route {
                     Some(route) => self.add(Job { id: entry.accept.id, rendition, route }, due, now),
-                    None => self.fail_unroutable(entry.clone()),
+                    None => is_routable = false,
                 }
             }
+        }
+        if !is_routable {
+            self.fail_unroutable(entry.clone());
         }
     }
 
@@ -159,7 +163,9 @@ impl Delivery {
         let mut connection = self.idle_connection(route);
         while !*self.closing.borrow() {
             let Some(job) = self.agenda().take(route, self.post.now()) else { break };
-            connection = self.attempt(job, connection).await;
+            let this = self.clone();
+            let attempt = tokio::spawn(async move { this.attempt(job, connection).await });
+            connection = attempt.await.unwrap_or_else(|e| self.rescue(job, &e));
         }
         if let Some(open) = connection {
             self.idle[route].lock().unwrap_or_else(PoisonError::into_inner).push((open, Instant::now()));
@@ -167,6 +173,15 @@ impl Delivery {
         let workers = self.agenda().worker_ended(route, self.post.now());
         self.staff(route, workers);
         self.changed.notify_one();
+    }
+
+    /// A panic costs the connection, never the job or the worker's place.
+    fn rescue(self: &Arc<Self>, job: Job, panic: &tokio::task::JoinError) -> Option<Connection> {
+        tracing::error!("bug: {}: an attempt ended: {panic}", job.id);
+        let now = self.post.now();
+        let workers = self.agenda().again(job, now.plus_s(STORE_AGAIN_S), now);
+        self.staff(job.route, workers);
+        None
     }
 
     fn idle_connection(&self, route: usize) -> Option<Connection> {
@@ -192,6 +207,11 @@ impl Delivery {
         let Some(entry) = entry.filter(|_| !open.is_empty()) else {
             self.agenda().done(job);
             return connection;
+        };
+        let bytes = rendition_bytes(&entry, &job);
+        let _room = match is_large(bytes) {
+            true => self.post.rooms().outgoing.take(bytes).await,
+            false => None,
         };
         let octets = match self.octets(&job).await {
             Ok(octets) => octets,
@@ -250,7 +270,7 @@ impl Delivery {
         let next_at = next_at.min();
         let next_at = match self.store(entry, results).await {
             Stored::Yes => next_at,
-            // Nothing was recorded: the recipients are as open as before.
+            // The recipients that failed are as open as before.
             Stored::No => Some(self.post.now().plus_s(STORE_AGAIN_S)),
         };
         match next_at {
@@ -263,16 +283,24 @@ impl Delivery {
         }
     }
 
-    /// Makes results durable in the right order: the sender's notification first, so that a crash between repeats it rather than
-    /// loses it.
+    /// Records results. What was delivered or deferred waits for nothing; of failures the sender is told first, so that a crash
+    /// between repeats the notification rather than loses it. When he cannot be told, the failed recipients alone stay open.
     async fn store(&self, entry: &Entry, results: Vec<RecipientResult>) -> Stored {
-        let failed: Vec<&RecipientResult> =
-            results.iter().filter(|result| matches!(result.outcome, Outcome::Failed { .. })).collect();
-        let sync = if failed.is_empty() { Sync::Lazy } else { Sync::Now };
+        let is_failed = |result: &RecipientResult| matches!(result.outcome, Outcome::Failed { .. });
+        let (failed, others): (Vec<_>, Vec<_>) = results.into_iter().partition(is_failed);
+        self.keep(entry, others, Sync::Lazy);
+        if failed.is_empty() {
+            return Stored::Yes;
+        }
         if let Err(e) = bounce::tell_sender(&self.post, entry, &failed).await {
             tracing::error!("{}: the sender could not be told: {e}; trying again", entry.accept.id);
             return Stored::No;
         }
+        self.keep(entry, failed, Sync::Now);
+        Stored::Yes
+    }
+
+    fn keep(&self, entry: &Entry, results: Vec<RecipientResult>, sync: Sync) {
         for result in &results {
             self.audit(entry, result);
         }
@@ -280,7 +308,6 @@ impl Delivery {
             // A lost result costs a duplicate after the next start, never a loss.
             tracing::error!("{}: result not recorded: {e}", entry.accept.id);
         }
-        Stored::Yes
     }
 
     fn audit(&self, entry: &Entry, result: &RecipientResult) {
@@ -296,7 +323,7 @@ impl Delivery {
         self.post.audit().write(&Event { id, recipient, detail, ..Event::new(self.post.now(), event) });
     }
 
-    /// No route serves these recipients.
+    /// No route serves these recipients any more: the configuration has changed since they were accepted. Once for all renditions.
     fn fail_unroutable(self: &Arc<Self>, entry: Entry) {
         let config = self.post.config();
         let unroutable = |recipient: &u32| {
@@ -309,8 +336,11 @@ impl Delivery {
         let results = settle::settle(&config.queue, &entry, &recipients, fates, "", self.post.now());
         let this = self.clone();
         tokio::spawn(async move {
-            if this.store(&entry, results).await == Stored::No {
-                tracing::error!("{}: stays in the queue until the next start", entry.accept.id);
+            while this.store(&entry, results.clone()).await == Stored::No {
+                tokio::select! {
+                    () = stopping(&this.closing) => return,
+                    () = tokio::time::sleep(Duration::from_secs(STORE_AGAIN_S.unsigned_abs())) => {}
+                }
             }
         });
     }
@@ -336,6 +366,11 @@ fn pending_since(entry: &Entry, recipient: u32) -> Option<Timestamp> {
         Some(RecipientState::Pending { next_at, .. }) => Some(*next_at),
         _ => None,
     }
+}
+
+fn rendition_bytes(entry: &Entry, job: &Job) -> u64 {
+    let rendition = usize::try_from(job.rendition).ok().and_then(|at| entry.accept.renditions.get(at));
+    rendition.map_or(0, |rendition| rendition.bytes)
 }
 
 fn route_of(config: &super::config::Config, entry: &Entry, recipient: u32) -> Option<usize> {

@@ -2,7 +2,6 @@
 
 use super::super::{SigningFacts, Source, load};
 use super::*;
-use crate::mail::Direction;
 use proptest::prelude::*;
 
 fn policy(rules: &[(&str, &str)]) -> Policy {
@@ -231,5 +230,15 @@ proptest! {
             prop_assert!(!set("sign", "required") || treatment.signs() || already != Already::Nothing, "{:?}", why);
             prop_assert!(!treatment.signs() || !keys.contains('!'), "signed without permission");
         }
+    }
+}
+
+#[test]
+fn journal_mail_is_never_refused() {
+    let facts = Facts { direction: Direction::Journal, ..facts("!") };
+    for then in ["refuse='no'", "encrypt='required'", "sign='required'", "sign='never'"] {
+        assert_eq!(judged(then, &facts), "plain", "{then}");
+        let inbound = Facts { direction: Direction::Inbound, ..facts.clone() };
+        assert_eq!(judged(then, &inbound) == "plain", then == "sign='never'", "{then}");
     }
 }

@@ -168,6 +168,7 @@ pub struct Session {
     errors: u32,
     /// Those the driver has not asked for yet.
     new_errors: u32,
+    refused: u32,
 }
 
 impl Session {
@@ -188,6 +189,7 @@ impl Session {
             logins_refused: 0,
             errors: 0,
             new_errors: 0,
+            refused: 0,
         }
     }
 
@@ -261,7 +263,9 @@ impl Session {
                 if let Some(transaction) = &mut self.transaction {
                     transaction.refused_recipients += 1;
                 }
-                self.say(why, out);
+                self.refused += 1;
+                let harvests = self.refused > limits::REFUSED_RECIPIENTS_MAX;
+                self.say(if harvests { &reply::TOO_MANY_ERRORS } else { why }, out);
             }
             Phase::Asked(Question::Mail(_) | Question::Data) => self.say(why, out),
             Phase::Asked(Question::Chunk(chunk)) => self.refuse_chunk(chunk, why.clone()),
@@ -306,7 +310,7 @@ impl Session {
         self.reset();
         for reply in replies {
             if reply.is_positive() {
-                self.errors = 0;
+                (self.errors, self.refused) = (0, 0);
             }
             self.say(reply, out);
         }

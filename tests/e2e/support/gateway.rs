@@ -155,7 +155,14 @@ impl Gateway {
     }
     /// SIGTERM; its exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        self.signal(rustix::process::Signal::TERM);
+        self.end(rustix::process::Signal::TERM)
+    }
+    /// SIGINT; its exit code.
+    pub fn interrupt(&mut self) -> Option<i32> {
+        self.end(rustix::process::Signal::INT)
+    }
+    fn end(&mut self, signal: rustix::process::Signal) -> Option<i32> {
+        self.signal(signal);
         let mut child = self.child.take().expect("running");
         eventually("the gateway ends", Duration::from_secs(60), || child.try_wait().expect("wait")).code()
     }

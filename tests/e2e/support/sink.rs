@@ -60,10 +60,14 @@ impl Sink {
     }
     /// Takes everything on a given port, once it is free.
     pub fn on_port(port: u16) -> Sink {
+        Sink::on_port_with(port, |_| "250 2.1.5 OK".to_owned())
+    }
+    /// Answers each RCPT as `manners` says, on a given port, once it is free.
+    pub fn on_port_with(port: u16, manners: impl Fn(&str) -> String + Send + Sync + 'static) -> Sink {
         let socket = super::eventually("the port is free", Duration::from_secs(10), || {
             TcpListener::bind(("127.0.0.1", port)).ok()
         });
-        Sink::on(socket, Arc::new(|_: &str| "250 2.1.5 OK".to_owned()))
+        Sink::on(socket, Arc::new(manners))
     }
 
     fn on(socket: TcpListener, manners: Arc<Manners>) -> Sink {

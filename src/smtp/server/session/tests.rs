@@ -176,3 +176,17 @@ fn a_login_is_answered_once_and_forgotten_by_tls() {
     session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
     assert_eq!(session.account(), None);
 }
+
+#[test]
+fn a_client_that_only_tries_recipients_is_sent_away() {
+    let (mut session, mut out) = (session(Dialect::Smtp), Vec::new());
+    feed(&mut session, &[HELLO, b"MAIL FROM:<>\r\n"].concat(), "", &mut out);
+    for n in 0..=limits::REFUSED_RECIPIENTS_MAX {
+        out.clear();
+        feed(&mut session, b"RCPT TO:<a@b.example>\r\n", "Rcpt", &mut out);
+        session.refuse(&reply::RELAY_DENIED, &mut out);
+        let expected = if n < limits::REFUSED_RECIPIENTS_MAX { "550" } else { "421" };
+        assert_eq!(&text(&mut out)[..3], expected, "{n}");
+    }
+    assert_eq!(feed(&mut session, b"", "Close", &mut out), ["Close"]);
+}
