@@ -122,6 +122,8 @@ impl Post {
         let policy = files::policies(&places.policies)?;
         let host_key = super::host_key::read(&*self.disk, &places.host_key)?;
         let keyring = Keyring::load(&*self.disk, &places.root, &host_key)?;
+        self.audit.reopen().map_err(|e| Error::io(&places.audit, &e))?;
+        // The last that can fail, and itself all or nothing: from here on everything is taken.
         self.presented.reload(&config.tls.certificate, &config.tls.key)?;
         if config.keep_fixed(&former) == Changed::Yes {
             tracing::warn!(
@@ -131,7 +133,6 @@ impl Post {
         self.config.store(Arc::new(config));
         self.policy.store(Arc::new(policy));
         self.keyring.store(Arc::new(keyring));
-        self.audit.reopen().map_err(|e| Error::io(&places.audit, &e))?;
         self.audit.write(&Event::new(self.now(), "reloaded"));
         Ok(())
     }

@@ -210,6 +210,24 @@ fn a_reload_with_faults_keeps_the_old_policy() {
     assert!(reply.starts_with("250"), "the new rules hold: {reply}");
 }
 
+/// All or nothing: what fails last in a reload must not leave the rest taken.
+#[test]
+fn a_reload_that_cannot_open_the_audit_trail_takes_nothing() {
+    let sink = Sink::start();
+    let gateway = gateway(&sink);
+    let trail = gateway.dir().join("audit.jsonl");
+    std::fs::remove_file(&trail).expect("remove");
+    std::fs::create_dir(&trail).expect("a directory in its place");
+    std::fs::write(gateway.dir().join("policies/default.toml"), "").expect("write");
+    gateway.signal(rustix::process::Signal::HUP);
+    eventually("the reload is refused", Duration::from_secs(20), || {
+        gateway.log().contains("not reloaded").then_some(())
+    });
+    let secret = message("alice@example.org", "[secure]");
+    let reply = hello(gateway.ports.outbound).deliver("alice@example.org", &["bob@partner.example"], &secret);
+    assert!(reply.starts_with("550"), "the old rules hold: {reply}");
+}
+
 #[test]
 fn secrets_on_disk_are_private() {
     let sink = Sink::start();
