@@ -93,11 +93,14 @@ pub fn gather(
         recipients.push(facts);
         recipient_keys.push(keys);
     }
-    let subject = header::named(head, "Subject").next().map_or_else(String::new, |field| header::decode(field.value));
+    let mut subjects: Vec<String> = header::named(head, "Subject").map(|field| header::decode(field.value)).collect();
+    if subjects.is_empty() {
+        subjects.push(String::new());
+    }
     let facts = Facts {
         direction: client.direction,
         sender: envelope.sender.clone(),
-        subject,
+        subjects,
         recipients,
         signing: SigningFacts { permitted, smime, openpgp },
         already: protect::already(octets),

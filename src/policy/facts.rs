@@ -11,8 +11,9 @@ pub struct Facts {
     pub direction: Direction,
     /// Envelope sender; `None` is the null sender `<>`.
     pub sender: Option<Address>,
-    /// Subject decoded to Unicode; empty when missing.
-    pub subject: String,
+    /// Every Subject decoded to Unicode, an empty one when there is none. A condition holds when one of them meets it: which of
+    /// several a reader is shown is for the reader's program to say.
+    pub subjects: Vec<String>,
     /// In envelope order.
     pub recipients: Vec<RecipientFacts>,
     /// Whether and with what we could sign.

@@ -23,7 +23,7 @@ impl Policy {
         let message = Message {
             direction: facts.direction,
             sender: Party::sender(facts.sender.as_ref()),
-            subject: super::Folded::new(&facts.subject),
+            subjects: facts.subjects.iter().map(|subject| super::Folded::new(subject)).collect(),
         };
         let standing: Vec<&Rule> = self.rules.iter().filter(|r| r.when.holds_for_message(&message)).collect();
         let recipients = facts.recipients.iter().map(|r| judge_recipient(&standing, facts, r)).collect();

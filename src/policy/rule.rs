@@ -58,7 +58,7 @@ pub(super) struct Then {
 pub(super) struct Message {
     pub direction: Direction,
     pub sender: Party,
-    pub subject: Folded,
+    pub subjects: Vec<Folded>,
 }
 
 impl<T> Test<T> {
@@ -75,7 +75,7 @@ impl When {
     pub(super) fn holds_for_message(&self, message: &Message) -> bool {
         self.direction.holds(|d| *d == message.direction)
             && self.sender.holds(|p| p.matches(&message.sender))
-            && self.subject.holds(|g| g.matches(&message.subject))
+            && self.subject.holds(|g| message.subjects.iter().any(|subject| g.matches(subject)))
     }
     /// The condition that does.
     pub(super) fn holds_for_recipient(&self, recipient: &Party) -> bool {

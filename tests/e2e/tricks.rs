@@ -11,6 +11,21 @@ fn hello(port: u16) -> Client {
     client
 }
 
+/// Of two Subject fields, which one a reader sees is not for us to guess.
+#[test]
+fn a_second_subject_counts_as_much_as_the_first() {
+    let sink = Sink::start();
+    let options = Options { next_hop: sink.port(), policy: Some(SECURE.to_owned()), ..Options::default() };
+    let gateway = Gateway::start(&options);
+    for subjects in ["Subject: x\r\nSubject: y [secure]", "Subject: y [secure]\r\nsubject: x"] {
+        let message = format!("From: alice@example.org\r\n{subjects}\r\n\r\na secret\r\n");
+        let reply =
+            hello(gateway.ports.outbound).deliver("alice@example.org", &["bob@partner.example"], message.as_bytes());
+        assert!(reply.starts_with("550 5.7.5"), "{subjects}: {reply}");
+    }
+    assert_eq!(sink.count(), 0, "nothing left");
+}
+
 #[test]
 fn what_only_calls_itself_encrypted_does_not_leave_in_the_clear() {
     let sink = Sink::start();

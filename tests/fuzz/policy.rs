@@ -9,7 +9,7 @@ fn facts(subject: &str) -> Facts {
     Facts {
         direction: Direction::Outbound,
         sender: Some(Address::parse("alice@example.org").expect("an address")),
-        subject: subject.to_owned(),
+        subjects: vec![subject.to_owned()],
         recipients: vec![RecipientFacts {
             address: Address::parse("bob@partner.example").expect("an address"),
             smime: KeyFact::Usable { key: "k".into() },

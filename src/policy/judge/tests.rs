@@ -33,7 +33,7 @@ fn facts(keys: &str) -> Facts {
     Facts {
         direction: Direction::Outbound,
         sender: Some(author),
-        subject: "Hello [Secure] world".into(),
+        subjects: vec!["Hello [Secure] world".into()],
         recipients: vec![RecipientFacts {
             address: address("bob@partner.example"),
             smime: has('s'),
