@@ -94,6 +94,10 @@ fn result(recipients: &[String], record: &ResultRecord) -> Value {
         Outcome::Deferred { reply, .. } => ("deferred", "", reply.as_str()),
         Outcome::Failed { status, reply } => ("failed", status.as_str(), reply.as_str()),
         Outcome::Archived => ("archived", "", ""),
+        Outcome::Dropped { reason } => ("dropped", "", reason.as_str()),
+        Outcome::Parked { reason, .. } => ("parked", "", reason.as_str()),
+        Outcome::Released { .. } => ("released", "", ""),
+        Outcome::Warned => ("warned", "", ""),
     };
     let address = usize::try_from(result.recipient).ok().and_then(|at| recipients.get(at));
     json!({

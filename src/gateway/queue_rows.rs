@@ -37,10 +37,12 @@ pub fn by_recipient(row: &Value) -> Vec<Value> {
 
 fn state_of(entry: &Entry) -> &'static str {
     let tried = |state: &RecipientState| matches!(state, RecipientState::Pending { attempts: 1.., .. });
-    match (entry.is_pending(), entry.states.iter().any(tried)) {
-        (false, _) => "final",
-        (true, true) => "deferred",
-        (true, false) => "queued",
+    let is_parked = |state: &RecipientState| matches!(state, RecipientState::Parked { .. });
+    match entry.is_pending() {
+        false => "final",
+        true if entry.states.iter().any(is_parked) => "parked",
+        true if entry.states.iter().any(tried) => "deferred",
+        true => "queued",
     }
 }
 
@@ -51,6 +53,8 @@ fn recipient_row(address: &str, state: &RecipientState) -> Value {
         RecipientState::Delivered { reply, .. } => ("delivered", None, reply.clone()),
         RecipientState::Failed { reply, .. } => ("failed", None, reply.clone()),
         RecipientState::Archived { .. } => ("archived", None, String::new()),
+        RecipientState::Parked { reason, until, .. } => ("parked", *until, reason.clone()),
+        RecipientState::Dropped { reason, .. } => ("dropped", None, reason.clone()),
         RecipientState::Refused => ("refused", None, String::new()),
     };
     json!({"address": address, "state": word, "next_at": next_at.map(|at| at.rfc3339()), "reply": reply})

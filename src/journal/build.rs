@@ -41,7 +41,7 @@ pub struct Built {
     pub effects: Vec<Effect>,
     /// The index behind its last leaf.
     pub leaves_end: u64,
-    /// Ordinals of the homes of its terminal results.
+    /// Ordinals of the homes of its lasting results.
     pub homes: BTreeSet<u64>,
 }
 
@@ -191,10 +191,12 @@ impl<'a> Batch<'a> {
             record: &octets,
         };
         self.push(&Frame::Result(frame))?;
+        if result.outcome.is_lasting() {
+            self.homes.insert(facts.home);
+        }
         if !terminal {
             return Ok(None);
         }
-        self.homes.insert(facts.home);
         *self.ordinals.entry(*id).or_default() += 1;
         self.ended.insert((*id, result.recipient));
         let leaf = Leaf::result(&facts.mek, facts.accept_index, facts.ordinal, &octets);

@@ -102,8 +102,10 @@ impl Ingest {
         // The message is gone when its file is: all about it is sealed then, and this file follows.
         let Some(message) = self.state.message_mut(&resulting.id) else { return Some(()) };
         message.apply(&result);
-        if let Some(index) = resulting.leaf {
+        if result.outcome.is_lasting() {
             needs.homes.insert(message.home.ordinal);
+        }
+        if let Some(index) = resulting.leaf {
             let accept_index = message.entry.accept_index;
             let leaf = Leaf::result(&message.entry.mek, accept_index, resulting.ordinal, resulting.record);
             self.state.resulted(&resulting.id, index, result);

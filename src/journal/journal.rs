@@ -341,7 +341,8 @@ fn clip(result: &mut RecipientResult) {
             clip(status);
             clip(reply);
         }
-        Outcome::Archived => {}
+        Outcome::Parked { reason, .. } | Outcome::Dropped { reason } => clip(reason),
+        Outcome::Archived | Outcome::Released { .. } | Outcome::Warned => {}
     }
 }
 

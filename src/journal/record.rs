@@ -91,6 +91,19 @@ pub enum RecipientState {
         next_at: Timestamp,
         /// What the last attempt got; empty before the first.
         last_reply: String,
+        /// When the sender was told of the delay.
+        warned_at: Option<Timestamp>,
+    },
+    /// Waits for a person, or for a moment: no attempt is made.
+    Parked {
+        /// Since when.
+        at: Timestamp,
+        /// Attempts so far.
+        attempts: u32,
+        /// Why, for the administrator.
+        reason: String,
+        /// When it ends by itself; `None`: never.
+        until: Option<Timestamp>,
     },
     /// The next hop took it.
     Delivered {
@@ -113,14 +126,21 @@ pub enum RecipientState {
         /// When.
         at: Timestamp,
     },
+    /// Taken out of the queue by the administrator.
+    Dropped {
+        /// When.
+        at: Timestamp,
+        /// Why, in his words.
+        reason: String,
+    },
     /// Never queued: in no rendition.
     Refused,
 }
 
 impl RecipientState {
-    /// Whether an attempt is still to be made.
+    /// Whether delivery has not ended: an attempt is still to be made, or a parked mail to be decided on.
     pub fn is_pending(&self) -> bool {
-        matches!(self, RecipientState::Pending { .. })
+        matches!(self, RecipientState::Pending { .. } | RecipientState::Parked { .. })
     }
 }
 
@@ -141,7 +161,7 @@ pub struct RecipientResult {
     pub outcome: Outcome,
 }
 
-/// The kinds of result. All but `Deferred` are terminal and have a leaf.
+/// The kinds of result. Terminal ones have a leaf.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Outcome {
     /// The next hop took it.
@@ -174,11 +194,45 @@ pub enum Outcome {
     /// For the archive alone (a journal listener): never delivered.
     #[n(3)]
     Archived,
+    /// Not until somebody has decided.
+    #[n(4)]
+    Parked {
+        /// Why, for the administrator.
+        #[n(0)]
+        reason: String,
+        /// When it ends by itself; `None`: never.
+        #[n(1)]
+        until: Option<Timestamp>,
+    },
+    /// No longer parked.
+    #[n(5)]
+    Released {
+        /// The next attempt is not before this.
+        #[n(0)]
+        next_at: Timestamp,
+    },
+    /// Taken out of the queue by the administrator; nobody is told.
+    #[n(6)]
+    Dropped {
+        /// Why, in his words.
+        #[n(0)]
+        reason: String,
+    },
+    /// The sender was told that delivery takes long; it goes on.
+    #[n(7)]
+    Warned,
 }
 
 impl Outcome {
     /// Whether it ends the recipient's delivery. Terminal results have a leaf.
     pub fn is_terminal(&self) -> bool {
+        match self {
+            Outcome::Delivered { .. } | Outcome::Failed { .. } | Outcome::Archived | Outcome::Dropped { .. } => true,
+            Outcome::Deferred { .. } | Outcome::Parked { .. } | Outcome::Released { .. } | Outcome::Warned => false,
+        }
+    }
+    /// Whether every replay must see it for as long as it sees the message. A lost deferral costs an early attempt, no more.
+    pub fn is_lasting(&self) -> bool {
         !matches!(self, Outcome::Deferred { .. })
     }
 }
@@ -265,18 +319,30 @@ pub fn initial_states(accept: &Accept) -> Vec<RecipientState> {
     let mut states = vec![RecipientState::Refused; accept.envelope.recipients.len()];
     for recipient in accept.renditions.iter().flat_map(|r| &r.recipients) {
         if let Some(state) = usize::try_from(*recipient).ok().and_then(|at| states.get_mut(at)) {
-            *state = RecipientState::Pending { attempts: 0, next_at: accept.accepted_at, last_reply: String::new() };
+            *state = RecipientState::Pending {
+                attempts: 0,
+                next_at: accept.accepted_at,
+                last_reply: String::new(),
+                warned_at: None,
+            };
         }
     }
     states
 }
 
-/// Whether a result can change this state: a pending recipient takes any, a refused one may be archived, the rest is final.
+/// Whether a result can change this state: a refused recipient may be archived, a parked one waits for a decision, and what is
+/// final stays.
 pub(super) fn takes(state: &RecipientState, outcome: &Outcome) -> bool {
     match state {
-        RecipientState::Pending { .. } => true,
+        RecipientState::Pending { .. } => !matches!(outcome, Outcome::Released { .. }),
+        RecipientState::Parked { .. } => {
+            matches!(outcome, Outcome::Released { .. } | Outcome::Dropped { .. } | Outcome::Failed { .. })
+        }
         RecipientState::Refused => *outcome == Outcome::Archived,
-        _ => false,
+        RecipientState::Delivered { .. }
+        | RecipientState::Failed { .. }
+        | RecipientState::Archived { .. }
+        | RecipientState::Dropped { .. } => false,
     }
 }
 
@@ -285,14 +351,33 @@ pub(super) fn apply(state: &mut RecipientState, result: &RecipientResult) {
     if !takes(state, &result.outcome) {
         return;
     }
-    let attempts = if let RecipientState::Pending { attempts, .. } = state { attempts.saturating_add(1) } else { 0 };
     let at = result.at;
     *state = match result.outcome.clone() {
         Outcome::Delivered { reply } => RecipientState::Delivered { at, reply },
-        Outcome::Deferred { reply, next_at } => RecipientState::Pending { attempts, next_at, last_reply: reply },
         Outcome::Failed { status, reply } => RecipientState::Failed { at, status, reply },
         Outcome::Archived => RecipientState::Archived { at },
+        Outcome::Dropped { reason } => RecipientState::Dropped { at, reason },
+        outcome => waiting(state, outcome, at),
     };
+}
+
+/// What does not end a delivery keeps what is known of it.
+fn waiting(state: &RecipientState, outcome: Outcome, at: Timestamp) -> RecipientState {
+    let (attempts, next_at, last_reply, warned_at) = match state.clone() {
+        RecipientState::Pending { attempts, next_at, last_reply, warned_at } => {
+            (attempts, next_at, last_reply, warned_at)
+        }
+        RecipientState::Parked { attempts, reason, .. } => (attempts, at, reason, None),
+        ended => return ended,
+    };
+    match outcome {
+        Outcome::Deferred { reply, next_at } => {
+            RecipientState::Pending { attempts: attempts.saturating_add(1), next_at, last_reply: reply, warned_at }
+        }
+        Outcome::Parked { reason, until } => RecipientState::Parked { at, attempts, reason, until },
+        Outcome::Released { next_at } => RecipientState::Pending { attempts, next_at, last_reply, warned_at },
+        _ => RecipientState::Pending { attempts, next_at, last_reply, warned_at: Some(at) },
+    }
 }
 
 #[cfg(test)]
@@ -326,7 +411,11 @@ mod tests {
         let failed = || result(Outcome::Failed { status: "5.1.1".into(), reply: "550 no".into() });
         let mut state = initial_states(&fixtures::accept(1, 1)).remove(0);
         apply(&mut state, &result(Outcome::Deferred { reply: "451 later".into(), next_at: at }));
-        assert_eq!(state, RecipientState::Pending { attempts: 1, next_at: at, last_reply: "451 later".into() });
+        let deferred =
+            |warned_at| RecipientState::Pending { attempts: 1, next_at: at, last_reply: "451 later".into(), warned_at };
+        assert_eq!(state, deferred(None));
+        apply(&mut state, &result(Outcome::Warned));
+        assert_eq!(state, deferred(Some(at)));
         apply(&mut state, &delivered());
         apply(&mut state, &failed());
         assert_eq!(state, RecipientState::Delivered { at, reply: "250 ok".into() });
@@ -335,5 +424,23 @@ mod tests {
         assert_eq!(refused, RecipientState::Refused);
         apply(&mut refused, &result(Outcome::Archived));
         assert_eq!(refused, RecipientState::Archived { at });
+    }
+
+    #[test]
+    fn what_is_parked_waits_for_a_decision() {
+        let at = Timestamp::from_s(9);
+        let result = |outcome| RecipientResult { recipient: 0, at, next_hop: String::new(), outcome };
+        let mut state = initial_states(&fixtures::accept(1, 1)).remove(0);
+        apply(&mut state, &result(Outcome::Released { next_at: at }));
+        assert!(matches!(state, RecipientState::Pending { attempts: 0, .. }), "was not parked");
+        apply(&mut state, &result(Outcome::Parked { reason: "poison".into(), until: None }));
+        apply(&mut state, &result(Outcome::Delivered { reply: "250 ok".into() }));
+        apply(&mut state, &result(Outcome::Deferred { reply: "451 later".into(), next_at: at }));
+        assert_eq!(state, RecipientState::Parked { at, attempts: 0, reason: "poison".into(), until: None });
+        assert!(state.is_pending(), "delivery has not ended");
+        apply(&mut state, &result(Outcome::Released { next_at: at }));
+        assert!(matches!(&state, RecipientState::Pending { last_reply, .. } if last_reply == "poison"));
+        apply(&mut state, &result(Outcome::Dropped { reason: "spam".into() }));
+        assert_eq!(state, RecipientState::Dropped { at, reason: "spam".into() });
     }
 }

@@ -23,7 +23,7 @@ pub struct LiveFile {
     pub file: Arc<JournalFile>,
     /// The index behind the last leaf in it.
     pub leaves_end: u64,
-    /// Ordinals of the homes of the terminal results in it.
+    /// Ordinals of the homes of the lasting results in it.
     pub homes: BTreeSet<u64>,
     /// The last batch that counts.
     pub last_sequence: u64,

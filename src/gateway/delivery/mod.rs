@@ -315,7 +315,9 @@ impl Delivery {
             Outcome::Delivered { reply } => ("delivered", reply),
             Outcome::Deferred { reply, .. } => ("deferred", reply),
             Outcome::Failed { reply, .. } => ("failed", reply),
-            Outcome::Archived => return,
+            Outcome::Parked { reason, .. } => ("parked", reason),
+            Outcome::Dropped { reason } => ("dropped", reason),
+            Outcome::Archived | Outcome::Released { .. } | Outcome::Warned => return,
         };
         let index = usize::try_from(result.recipient).unwrap_or(usize::MAX);
         let recipient = entry.accept.envelope.recipients.get(index).map(|r| r.address.to_string());
