@@ -1,15 +1,18 @@
 //! `sealpost.toml`: what it may say and what its words mean. Reads text, never files; a value that stands here is valid.
 
+pub(super) mod check;
+mod listener;
+mod route;
+pub mod template;
 mod value;
 
+pub use listener::{Listener, ListenerTls, Protocol};
+pub use route::{Route, RouteTls};
 pub use value::{
     AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,
 };
 
-use crate::mail::Direction;
-use crate::smtp::server::BareLf;
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,135 +53,6 @@ pub struct Config {
     /// Who may read.
     #[serde(default)]
     pub view: View,
-}
-
-/// What a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// RFC 5321.
-    Smtp,
-    /// RFC 2033.
-    Lmtp,
-    /// RFC 3501.
-    Imap,
-    /// RFC 1939.
-    Pop3,
-}
-
-impl Protocol {
-    /// The word of the configuration.
-    pub fn word(self) -> &'static str {
-        match self {
-            Protocol::Smtp => "smtp",
-            Protocol::Lmtp => "lmtp",
-            Protocol::Imap => "imap",
-            Protocol::Pop3 => "pop3",
-        }
-    }
-    /// Whether mail comes in here.
-    pub fn takes_mail(self) -> bool {
-        matches!(self, Protocol::Smtp | Protocol::Lmtp)
-    }
-}
-
-/// How a listener does TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ListenerTls {
-    /// Never.
-    None,
-    /// Offered.
-    #[default]
-    Starttls,
-    /// From the first octet.
-    Implicit,
-}
-
-impl ListenerTls {
-    /// The word of the configuration.
-    pub fn word(self) -> &'static str {
-        match self {
-            ListenerTls::None => "none",
-            ListenerTls::Starttls => "starttls",
-            ListenerTls::Implicit => "implicit",
-        }
-    }
-}
-
-/// `[[listener]]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Listener {
-    /// What it speaks.
-    pub protocol: Protocol,
-    /// Where it listens.
-    #[serde(deserialize_with = "value::bind")]
-    pub bind: SocketAddr,
-    /// How it does TLS.
-    #[serde(default)]
-    pub tls: ListenerTls,
-    /// Which way mail goes; for smtp and lmtp.
-    pub direction: Option<Direction>,
-    /// Who may relay.
-    #[serde(default)]
-    pub relay_networks: Vec<Network>,
-    /// From addresses that `relay_networks` may have signed.
-    #[serde(default)]
-    pub sign_for: Vec<AddressPattern>,
-    /// Proxies and filters that may say, by XCLIENT or XFORWARD, for whom they speak; for smtp and lmtp.
-    #[serde(default)]
-    pub xclient_networks: Vec<Network>,
-    /// What becomes of lines that end in LF alone; for smtp and lmtp.
-    pub bare_lf: Option<BareLf>,
-}
-
-impl Listener {
-    /// Whether a client at `ip` is in `relay_networks`.
-    pub fn relays_for(&self, ip: IpAddr) -> bool {
-        self.relay_networks.iter().any(|network| network.contains(ip))
-    }
-    /// Whether a peer at `ip` is in `xclient_networks`.
-    pub fn believes(&self, ip: IpAddr) -> bool {
-        self.xclient_networks.iter().any(|network| network.contains(ip))
-    }
-    /// Whether clients may log in to submit mail: where our users' mail comes in, inside TLS.
-    pub fn takes_logins(&self) -> bool {
-        self.direction == Some(Direction::Outbound) && self.tls != ListenerTls::None
-    }
-}
-
-/// How a route does TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RouteTls {
-    /// Never.
-    None,
-    /// When offered; any certificate.
-    #[default]
-    Opportunistic,
-    /// Or nothing is sent; any certificate.
-    Required,
-    /// Or nothing is sent; the certificate must name the host and chain to `ca_file`.
-    Verified,
-}
-
-/// `[[route]]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// Recipient domains, `*` for all.
-    pub domains: Vec<DomainPattern>,
-    /// Where to connect; several are tried in order.
-    pub next_hop: NextHops,
-    /// How to do TLS.
-    #[serde(default)]
-    pub tls: RouteTls,
-    /// PEM file of the authorities that `verified` trusts.
-    pub ca_file: Option<PathBuf>,
-    /// Connections at once.
-    #[serde(default = "defaults::route_connections")]
-    pub connections: usize,
 }
 
 /// `[tls]`
@@ -396,8 +270,5 @@ mod defaults {
 
     pub fn data_dir() -> PathBuf {
         ".".into()
-    }
-    pub fn route_connections() -> usize {
-        20
     }
 }

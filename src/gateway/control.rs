@@ -1,6 +1,8 @@
 //! The control socket: how commands reach a running server. One request a connection, JSON lines both ways; mode 0600, so
 //! that only the gateway's own user may ask.
 
+pub(super) mod desk;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};

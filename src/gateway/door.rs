@@ -1,18 +1,23 @@
 //! Doors: a listener of the configuration with its socket, its TLS settings, and what its sessions have in common.
 
+pub(super) mod listen;
+mod login;
+pub(super) mod logins;
+pub(super) mod rates;
+mod reader;
+mod session;
+
 use super::config::{Listener, ListenerTls, Protocol};
 use super::error::Error;
-use super::listen::{self, Place, Places};
 use super::post::Post;
-use super::rates::Rates;
-use super::reader;
 use super::reading::Reading;
-use super::session;
 use super::tls;
 use super::wire::Stream;
 use crate::mail::Direction;
 use crate::smtp::Dialect;
 use crate::smtp::server::{Auth, BareLf, Settings, StartTls, Unfit};
+use listen::{Place, Places};
+use rates::Rates;
 use rustls::ServerConfig;
 use std::io;
 use std::net::IpAddr;

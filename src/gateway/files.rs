@@ -96,7 +96,7 @@ pub fn configuration(path: &Path) -> Result<Config, Error> {
         let span = e.span().unwrap_or(0..0);
         Error::Faults(vec![document.fault(span, e.message(), None)])
     })?;
-    let faults = super::config_check::faults(&config, &text, &document);
+    let faults = super::config::check::faults(&config, &text, &document);
     if faults.is_empty() { Ok(config.anchor(path)) } else { Err(Error::Faults(faults)) }
 }
 

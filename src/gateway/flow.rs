@@ -10,17 +10,21 @@
 //! seal                                               sealing.rs, in the background
 //! ```
 
-use super::gather::{self, Entrance, Gathered};
-use super::plan;
+mod gather;
+pub(super) mod permission;
+mod plan;
+pub mod received;
+mod render;
+pub(super) mod replies;
+
 use super::post::{Post, is_large};
-use super::received;
-use super::render::{self, Made};
-use super::replies;
 use crate::access::Account;
 use crate::journal::{AcceptDraft, Draft, RenditionDraft};
 use crate::mail::{Client, Direction, Envelope, MailId};
 use crate::policy::{Disposition, Ruling};
 use crate::smtp::server::Reply;
+use gather::{Entrance, Gathered};
+use render::Made;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 

@@ -1,8 +1,8 @@
 //! `sealpost init`: makes a gateway's directory. Everything works at once on one machine; what to move elsewhere is said.
 
 use super::cli::args;
+use super::config::template::{self, OfficerKey, Wishes};
 use super::config::{Domain, HostPort, Hostname};
-use super::config_template::{self, OfficerKey, Wishes};
 use super::error::Error;
 use super::host_key;
 use super::tls;
@@ -94,7 +94,7 @@ pub fn init(wishes: &Init) -> Result<Made, Error> {
     write(&*disk, &dir.join("policies/default.toml"), POLICY.as_bytes())?;
     // The configuration comes last: a directory that has one is whole.
     let Init { hostname, domains, next_hop, .. } = wishes;
-    let text = config_template::text(&Wishes { hostname, domains, next_hop, officer_key: officer });
+    let text = template::text(&Wishes { hostname, domains, next_hop, officer_key: officer });
     write(&*disk, &dir.join("sealpost.toml"), text.as_bytes())?;
     Ok(Made { dir, officer })
 }

@@ -2,9 +2,9 @@
 //! sessions, and keeps what it has when a new version has faults.
 
 use super::config::{Changed, Config};
+use super::door::logins::Logins;
 use super::error::Error;
 use super::files;
-use super::logins::Logins;
 use super::observe::{Audit, Event};
 use super::room::Room;
 use super::tls::Presented;

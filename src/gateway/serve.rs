@@ -1,14 +1,14 @@
 //! `sealpost serve`: opens everything, says "ready", runs until a signal. SIGTERM drains, SIGINT ends, SIGHUP reloads.
 
 use super::control;
-use super::control_desk::Desk;
+use super::control::desk::Desk;
 use super::delivery::Delivery;
+use super::door::listen::Places;
+use super::door::rates::Rates;
 use super::door::{self, House};
 use super::ending::until;
 use super::error::Error;
-use super::listen::Places;
 use super::post::{self, Post};
-use super::rates::Rates;
 use super::reading::Reading;
 use super::sealing::Sealing;
 use std::path::Path;

@@ -12,7 +12,7 @@ use crate::gateway::control::Request;
 use crate::gateway::error::Error;
 use crate::gateway::export::{Export, Writer};
 use crate::gateway::post::Places;
-use crate::gateway::{archive_rows, files, offline, reading};
+use crate::gateway::{files, offline, reading, rows};
 use crate::journal::LeafEntry;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn unlock(config: &Config, places: &Places) -> Result<Unlocked, Failure> {
 
 fn list(room: &Room, query: &Query, out: &Out) -> Result<(), Failure> {
     let mut table = out.open_table(&["accepted_at", "id", "from", "to", "subject", "size"]);
-    let listed = room.listing.each(query, |row| match table.row(&archive_rows::message(&row)) {
+    let listed = room.listing.each(query, |row| match table.row(&rows::archive::message(&row)) {
         Ok(Reader::There) => Ok(()),
         Ok(Reader::Gone) => Err(Stop(None)),
         Err(failure) => Err(Stop(Some(failure))),
@@ -113,7 +113,7 @@ fn status(places: &Places, config_path: &Path, out: &Out) -> Result<(), Failure>
         Some(rows) => rows,
         None => {
             let (journal, archive) = offline::open_store(config_path)?;
-            let mut status = archive_rows::status(&archive, Some(&journal)).map_err(Failure::bad)?;
+            let mut status = rows::archive::status(&archive, Some(&journal)).map_err(Failure::bad)?;
             status["queued"] = Value::from(journal.pending().len());
             vec![status]
         }
@@ -159,19 +159,19 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
         })?;
         let accept = meta.accept().map_err(|e| Failure::bad(format!("{}: {e}", row.id)))?;
         if why {
-            let rows = archive_rows::why(&row.id, &row.recipients, &accept.ruling).map_err(Failure::bad)?;
+            let rows = rows::archive::why(&row.id, &row.recipients, &accept.ruling).map_err(Failure::bad)?;
             match out.form() {
                 Form::Json => out.table(&[], &rows)?,
-                Form::Text => rows.iter().try_for_each(|row| out.line(&archive_rows::why_text(row)))?,
+                Form::Text => rows.iter().try_for_each(|row| out.line(&rows::archive::why_text(row)))?,
             }
             continue;
         }
-        let mut shown = archive_rows::message(row);
+        let mut shown = rows::archive::message(row);
         shown["client"] = Value::from(accept.client.ip.to_string());
         shown["ehlo"] = Value::from(accept.client.ehlo.clone());
         shown["protocol"] = Value::from(accept.client.protocol.clone());
         let results: Vec<ResultRecord> = meta.results.into_iter().chain(room.late_results(row)?).collect();
-        shown["results"] = archive_rows::results(&row.recipients, &results);
+        shown["results"] = rows::archive::results(&row.recipients, &results);
         out.record(&SHOWN, &shown)?;
     }
     Ok(())
@@ -236,7 +236,7 @@ impl From<crate::catalog::Error> for Stop {
 /// What a running server has accepted and not sealed. A copy of the archive is verified without: nothing here needs a server.
 fn journal_leaves(places: &Places) -> Vec<LeafEntry> {
     match ask(places, &Request::Leaves) {
-        Ok(rows) => rows.unwrap_or_default().iter().filter_map(archive_rows::read_leaf).collect(),
+        Ok(rows) => rows.unwrap_or_default().iter().filter_map(rows::archive::read_leaf).collect(),
         Err(failure) => {
             talk("warning", &failure.text, Some("what is not sealed yet is not verified"));
             Vec::new()
@@ -255,9 +255,9 @@ fn verify(config: &Config, places: &Places, level: u8, checkpoint: Option<&Path>
     let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal };
     let report = archive::verify(&RealDisk, &places.archive, &options);
     busy.finish_and_clear();
-    let findings: Vec<Value> = report.findings.iter().map(archive_rows::finding).collect();
+    let findings: Vec<Value> = report.findings.iter().map(rows::archive::finding).collect();
     out.table(&["level", "object", "kind", "detail"], &findings)?;
-    out.record(&["ok", "accepted", "covered", "pending", "missing"], &archive_rows::summary(&report))?;
+    out.record(&["ok", "accepted", "covered", "pending", "missing"], &rows::archive::summary(&report))?;
     match findings.len() {
         0 => Ok(()),
         count => Err(Failure::bad(format!("{}: {count} findings", places.archive.display()))

@@ -6,7 +6,7 @@ use super::{Failure, Out, ask};
 use crate::gateway::control::Request;
 use crate::gateway::offline;
 use crate::gateway::post::Places;
-use crate::gateway::{files, queue_rows};
+use crate::gateway::{files, rows};
 use crate::mail::MailId;
 use serde_json::Value;
 use std::path::Path;
@@ -33,7 +33,7 @@ fn list(rows: &[Value], out: &Out) -> Result<(), Failure> {
     match out.form() {
         Form::Json => out.table(&[], rows),
         Form::Text => {
-            let lines: Vec<Value> = rows.iter().flat_map(queue_rows::by_recipient).collect();
+            let lines: Vec<Value> = rows.iter().flat_map(rows::queue::by_recipient).collect();
             out.table(&["id", "from", "rcpt", "state", "next_at", "reply"], &lines)
         }
     }
@@ -54,7 +54,7 @@ fn stopped(command: &Queue, config: &Path) -> Result<Vec<Value>, Failure> {
     match command {
         Queue::List => {
             let (journal, _) = offline::open_store(config)?;
-            Ok(journal.pending().iter().map(queue_rows::row).collect())
+            Ok(journal.pending().iter().map(rows::queue::row).collect())
         }
         Queue::Retry { .. } => Err(Failure::temporary("no server runs on this configuration")
             .with_help("start it; everything deferred is tried when it is due")),

@@ -1,7 +1,7 @@
 //! Tells a sender which recipients failed: composes the notification and accepts it as mail of our own. Never answers a null
 //! sender (RFC 5321 section 6.1), so that no bounce is ever bounced.
 
-use crate::gateway::dsn::{self, FailedRecipient, Report};
+use crate::gateway::delivery::dsn::{self, FailedRecipient, Report};
 use crate::gateway::post::Post;
 use crate::journal::{self, AcceptDraft, Entry, Outcome, RecipientResult, RenditionDraft};
 use crate::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient};

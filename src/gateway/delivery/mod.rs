@@ -6,6 +6,7 @@
 mod agenda;
 mod bounce;
 mod connection;
+pub mod dsn;
 mod settle;
 
 use super::ending::{stopping, until};

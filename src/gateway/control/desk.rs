@@ -1,12 +1,12 @@
 //! Answers commands on the control socket of a running server.
 
-use super::archive_rows;
-use super::control::{self, Request};
-use super::delivery::Delivery;
-use super::post::Post;
-use super::queue_rows;
-use super::reading::Reading;
-use super::sealing::Sealing;
+use super::Request;
+use crate::gateway::control;
+use crate::gateway::delivery::Delivery;
+use crate::gateway::post::Post;
+use crate::gateway::reading::Reading;
+use crate::gateway::rows;
+use crate::gateway::sealing::Sealing;
 use crate::mail::MailId;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -59,10 +59,10 @@ impl Desk {
         match request {
             Request::Seal => self.sealing.now().await.map(|report| vec![report]),
             Request::Status => self.status().map(|status| vec![status]),
-            Request::QueueList => Ok(self.post.journal().pending().iter().map(queue_rows::row).collect()),
+            Request::QueueList => Ok(self.post.journal().pending().iter().map(rows::queue::row).collect()),
             Request::Leaves => Ok(self.leaves()),
             Request::QueueRetry { ids } => Ok(vec![json!({"retried": self.retry(&ids)?})]),
-            Request::Reload => super::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
+            Request::Reload => crate::gateway::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
     }
 
@@ -77,12 +77,12 @@ impl Desk {
 
     fn leaves(&self) -> Vec<Value> {
         let from = self.post.archive().log_size();
-        self.post.journal().leaves(from, LEAVES_MAX).iter().map(archive_rows::leaf).collect()
+        self.post.journal().leaves(from, LEAVES_MAX).iter().map(rows::archive::leaf).collect()
     }
 
     fn status(&self) -> Result<Value, String> {
         let journal = self.post.journal();
-        let mut status = archive_rows::status(self.post.archive(), Some(journal)).map_err(|e| e.to_string())?;
+        let mut status = rows::archive::status(self.post.archive(), Some(journal)).map_err(|e| e.to_string())?;
         status["queued"] = Value::from(journal.pending().len());
         status["view"] = Value::from(self.reading.state().word());
         Ok(status)

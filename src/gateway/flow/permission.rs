@@ -1,7 +1,7 @@
 //! Who may hand mail over, and in whose name we sign (P11). Never says yes on a doubt.
 
-use super::config::{Config, Listener};
 use crate::access::Account;
+use crate::gateway::config::{Config, Listener};
 use crate::mail::header::Author;
 use crate::mail::{Address, Direction};
 use crate::policy::Permission;

@@ -1,7 +1,7 @@
 //! How much one address may do in a minute. Counts and compares; who is counted at all is for the callers to say. Bounded in
 //! memory: when there are too many addresses, new ones are not counted.
 
-use super::config::Limits;
+use crate::gateway::config::Limits;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};

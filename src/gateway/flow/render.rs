@@ -3,9 +3,9 @@
 
 use super::gather::Gathered;
 use super::plan::Planned;
-use super::post::Post;
 use super::replies;
-use super::room::Taken;
+use crate::gateway::post::Post;
+use crate::gateway::room::Taken;
 use crate::journal::RenditionDraft;
 use crate::keyring::{RecipientKey, SigningKey};
 use crate::policy::Treatment;

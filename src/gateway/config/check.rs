@@ -1,6 +1,6 @@
 //! What a configuration must hold beyond its form: keys that need each other. Reads values, never files.
 
-use super::config::{Config, Listener, ListenerTls, RouteTls};
+use super::{Config, Listener, ListenerTls, RouteTls};
 use crate::policy::Document;
 use crate::policy::Fault;
 use std::ops::Range;

@@ -1,10 +1,10 @@
 //! Step 2, gather: what policy may know about a message, and the keys that a ruling may call for. Decides nothing.
 
-use super::config::{Config, Listener};
 use super::permission::{self, Submitter};
 use super::plan::Visibility;
 use crate::access::Account;
 use crate::clock::Timestamp;
+use crate::gateway::config::{Config, Listener};
 use crate::keyring::{self, Choice, Keyring, RecipientKey, SigningKey};
 use crate::mail::header;
 use crate::mail::summary::ListEntry;

@@ -1,13 +1,13 @@
 //! Drives the IMAP and POP3 cores over a connection. Both have one shape, so there is one driver; it checks logins, and never
 //! shows a mailbox before one.
 
-use super::door::{Door, House};
-use super::ending::stopping;
-use super::observe::Event as AuditEvent;
-use super::reading::Locked;
-use super::wire::Stream;
+use super::{Door, House};
 use crate::access::Refused;
 use crate::catalog::View;
+use crate::gateway::ending::stopping;
+use crate::gateway::observe::Event as AuditEvent;
+use crate::gateway::reading::Locked;
+use crate::gateway::wire::Stream;
 use crate::imap;
 use crate::pop3;
 use std::io;

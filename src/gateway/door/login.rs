@@ -1,8 +1,8 @@
 //! Logins at the SMTP door: checks a name and a password on the threads that are for it, and makes those wait who are wrong. Says nothing of why.
 
-use super::observe::Event as AuditEvent;
-use super::post::Post;
 use crate::access::{Account, Refused};
+use crate::gateway::observe::Event as AuditEvent;
+use crate::gateway::post::Post;
 use crate::smtp::server::LoginRefusal;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,17 +1,17 @@
 //! Drives the SMTP and LMTP server core over a connection: answers its questions about relaying, streams content into the
 //! journal, and hands complete messages to the flow. Decides nothing about a message itself.
 
-use super::door::{Door, House};
-use super::ending::stopping;
-use super::flow::{self, Answer, Intake, Partial};
 use super::login;
-use super::observe::Event as AuditEvent;
-use super::permission::{self, Relaying, Submitter};
-use super::post::is_in_memory;
 use super::rates::{Deed, Pace};
-use super::replies;
-use super::wire::Stream;
+use super::{Door, House};
 use crate::access::Account;
+use crate::gateway::ending::stopping;
+use crate::gateway::flow::permission::{self, Relaying, Submitter};
+use crate::gateway::flow::replies;
+use crate::gateway::flow::{self, Answer, Intake, Partial};
+use crate::gateway::observe::Event as AuditEvent;
+use crate::gateway::post::is_in_memory;
+use crate::gateway::wire::Stream;
 use crate::journal::Draft;
 use crate::mail::{Client, Direction, Envelope, Recipient};
 use crate::smtp::Dialect;

@@ -1,7 +1,7 @@
 //! Listening sockets: accepts within the bounds on connections, and stops accepting when told. Speaks no protocol.
 
-use super::config::{Limits, Listener, Protocol};
-use super::ending::stopping;
+use crate::gateway::config::{Limits, Listener, Protocol};
+use crate::gateway::ending::stopping;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;

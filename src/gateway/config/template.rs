@@ -1,6 +1,6 @@
 //! The text of the `sealpost.toml` that `init` writes: what was asked for, and every other key as a comment with its default.
 
-use super::config::{Domain, HostPort, Hostname};
+use super::{Domain, HostPort, Hostname};
 
 /// What `init` was asked for.
 #[derive(Debug)]

@@ -1,0 +1,4 @@
+//! What commands show, as rows for people and JSON. Shows no content of mail.
+
+pub mod archive;
+pub mod queue;
