@@ -204,7 +204,7 @@ pub enum Outcome {
         #[n(1)]
         until: Option<Timestamp>,
     },
-    /// No longer parked.
+    /// No longer parked; or, of what was pending, the next attempt moved.
     #[n(5)]
     Released {
         /// The next attempt is not before this.
@@ -334,10 +334,9 @@ pub fn initial_states(accept: &Accept) -> Vec<RecipientState> {
 /// final stays.
 pub(super) fn takes(state: &RecipientState, outcome: &Outcome) -> bool {
     match state {
-        RecipientState::Pending { .. } => !matches!(outcome, Outcome::Released { .. }),
-        RecipientState::Parked { .. } => {
-            matches!(outcome, Outcome::Released { .. } | Outcome::Dropped { .. } | Outcome::Failed { .. })
-        }
+        RecipientState::Pending { .. } => true,
+        // An attempt under way when it was parked may still deliver it.
+        RecipientState::Parked { .. } => outcome.is_terminal() || matches!(outcome, Outcome::Released { .. }),
         RecipientState::Refused => *outcome == Outcome::Archived,
         RecipientState::Delivered { .. }
         | RecipientState::Failed { .. }
@@ -432,9 +431,8 @@ mod tests {
         let result = |outcome| RecipientResult { recipient: 0, at, next_hop: String::new(), outcome };
         let mut state = initial_states(&fixtures::accept(1, 1)).remove(0);
         apply(&mut state, &result(Outcome::Released { next_at: at }));
-        assert!(matches!(state, RecipientState::Pending { attempts: 0, .. }), "was not parked");
+        assert!(matches!(state, RecipientState::Pending { attempts: 0, next_at, .. } if next_at == at));
         apply(&mut state, &result(Outcome::Parked { reason: "poison".into(), until: None }));
-        apply(&mut state, &result(Outcome::Delivered { reply: "250 ok".into() }));
         apply(&mut state, &result(Outcome::Deferred { reply: "451 later".into(), next_at: at }));
         assert_eq!(state, RecipientState::Parked { at, attempts: 0, reason: "poison".into(), until: None });
         assert!(state.is_pending(), "delivery has not ended");

@@ -11,6 +11,7 @@ mod edge;
 mod notifications;
 mod path;
 mod protection;
+mod queue;
 mod readers;
 mod refusals;
 mod tamper;

@@ -196,18 +196,19 @@ impl Agenda {
         waiting.into_iter().chain(probes.map(|down| down.until)).min()
     }
 
-    /// Makes waiting jobs due now, and down routes worth a probe; of these messages, or of all. Answers how many waited.
-    pub fn hurry(&mut self, ids: Option<&HashSet<MailId>>, now: Timestamp) -> usize {
-        let chosen = |job: &Job| ids.is_none_or(|ids| ids.contains(&job.id));
+    /// Makes waiting jobs of these messages due now, and down routes worth a probe. Answers how many waited.
+    pub fn hurry(&mut self, ids: &HashSet<MailId>, now: Timestamp) -> usize {
+        let chosen = |job: &Job| ids.contains(&job.id);
         let hurried: Vec<_> = self.waiting.iter().filter(|(_, job)| chosen(job)).copied().collect();
         for entry in &hurried {
             self.waiting.remove(entry);
             self.waiting.insert((now, entry.1));
         }
+        let wanted: HashSet<usize> = hurried.iter().map(|(_, job)| job.route).collect();
         let mut blocked = 0;
-        for route in &mut self.routes {
+        for (index, route) in self.routes.iter_mut().enumerate() {
             let of_this = route.ready.iter().filter(|job| chosen(job)).count();
-            if route.is_down(now) && of_this > 0 {
+            if route.is_down(now) && (of_this > 0 || wanted.contains(&index)) {
                 route.down = None;
                 blocked += of_this;
             }
@@ -269,7 +270,7 @@ mod tests {
         assert_eq!(agenda.take(1, at(10)), Some(job(1, 1)));
         assert_eq!(agenda.again(job(1, 1), at(20), at(10)), Workers::Suffice);
         assert_eq!(agenda.worker_ended(1, at(10)), Workers::Suffice);
-        assert_eq!(agenda.hurry(None, at(11)), 1);
+        assert_eq!(agenda.hurry(&HashSet::from([job(1, 1).id]), at(11)), 1);
         assert_eq!(agenda.advance(at(11)), [1]);
     }
 
@@ -312,8 +313,16 @@ mod tests {
         let _ = agenda.again(first, at(1000), at(0));
         let _ = agenda.worker_ended(0, at(0));
         assert_eq!(agenda.blocked(0), [job(2, 0)]);
-        assert_eq!(agenda.hurry(Some(&HashSet::from([job(2, 0).id])), at(1)), 1);
+        assert_eq!(agenda.hurry(&HashSet::from([job(2, 0).id]), at(1)), 1);
         assert_eq!(agenda.advance(at(1)), [0]);
+        let probe = agenda.take(0, at(1)).expect("the probe");
+        agenda.unreachable(0, "refused", |_| at(1000));
+        let _ = agenda.again(probe, at(1000), at(1));
+        let _ = agenda.worker_ended(0, at(1));
+        assert_eq!(agenda.hurry(&HashSet::from([first.id]), at(2)), 1, "one that waits for its own time, too");
+        assert_eq!(agenda.advance(at(2)), [0]);
+        let _ = agenda.hurry(&HashSet::from([job(2, 0).id]), at(2));
+        let _ = agenda.advance(at(2));
         assert!(agenda.pull(job(2, 0)) && !agenda.pull(job(2, 0)));
         assert!(agenda.is_under_way(&job(2, 0).id), "whoever pulls it brings it to an end");
     }

@@ -17,13 +17,14 @@ use super::ending::{stopping, until};
 use super::post::{AcceptedIds, Post, is_large};
 use crate::clock::Timestamp;
 use crate::journal::{Entry, RecipientState};
-use crate::mail::MailId;
+pub use agenda::Down;
 use agenda::{Agenda, Answered, Job, Workers};
 use connection::{Connection, Unreachable};
 use fence::{Fence, Verdict};
 use record::From;
+pub use record::event;
 use settle::Fate;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -92,13 +93,6 @@ impl Delivery {
     /// Waits until no transaction is under way.
     pub async fn drained(&self) {
         until(&self.working, |working| *working == 0).await;
-    }
-
-    /// Makes deferred mail due now: these messages, or all. Answers how many transactions waited.
-    pub fn hurry(&self, ids: Option<&HashSet<MailId>>) -> usize {
-        let hurried = self.agenda().hurry(ids, self.post.now());
-        self.changed.notify_one();
-        hurried
     }
 
     fn agenda(&self) -> MutexGuard<'_, Agenda> {

@@ -6,6 +6,7 @@ use super::dsn::Action;
 use super::notify::{self, News, Told};
 use super::settle::{self, Fate, Reports};
 use super::{Delivery, pending_since, route_of};
+use crate::clock::Timestamp;
 use crate::gateway::ending::stopping;
 use crate::gateway::observe::Event;
 use crate::journal::{Entry, Outcome, RecipientResult, Sync};
@@ -134,36 +135,13 @@ impl Delivery {
         if results.is_empty() {
             return;
         }
-        for result in &results {
-            self.audit(entry, result);
+        for event in results.iter().filter_map(|result| event(entry, result, self.post.now())) {
+            self.post.audit().write(&event);
         }
         if let Err(e) = self.post.journal().record_results(entry.accept.id, results, sync, None) {
             // A lost result costs a duplicate after the next start, never a loss.
             tracing::error!("{}: result not recorded: {e}", entry.accept.id);
         }
-    }
-
-    fn audit(&self, entry: &Entry, result: &RecipientResult) {
-        let (event, detail) = match &result.outcome {
-            Outcome::Delivered { reply } => ("delivered", reply.as_str()),
-            Outcome::Deferred { reply, .. } => ("deferred", reply.as_str()),
-            Outcome::Failed { reply, .. } => ("failed", reply.as_str()),
-            Outcome::Parked { reason, .. } => ("parked", reason.as_str()),
-            Outcome::Dropped { reason } => ("dropped", reason.as_str()),
-            Outcome::Released { .. } => ("released", ""),
-            Outcome::Warned => ("warned", ""),
-            Outcome::Archived => return,
-        };
-        let index = usize::try_from(result.recipient).unwrap_or(usize::MAX);
-        let envelope = &entry.accept.envelope;
-        self.post.audit().write(&Event {
-            id: Some(entry.accept.id.to_string()),
-            who: Some(envelope.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string)),
-            recipient: envelope.recipients.get(index).map(|r| r.address.to_string()),
-            next_hop: Some(result.next_hop.clone()).filter(|next_hop| !next_hop.is_empty()),
-            detail,
-            ..Event::new(self.post.now(), event)
-        });
     }
 
     /// No route serves these recipients any more: the configuration has changed since they were accepted. Once for all renditions.
@@ -220,6 +198,30 @@ impl Delivery {
             }
         }
     }
+}
+
+/// A result as an event of the audit trail; `None` for those that only the archive is about.
+pub fn event<'a>(entry: &Entry, result: &'a RecipientResult, now: Timestamp) -> Option<Event<'a>> {
+    let (event, detail) = match &result.outcome {
+        Outcome::Delivered { reply } => ("delivered", reply.as_str()),
+        Outcome::Deferred { reply, .. } => ("deferred", reply.as_str()),
+        Outcome::Failed { reply, .. } => ("failed", reply.as_str()),
+        Outcome::Parked { reason, .. } => ("parked", reason.as_str()),
+        Outcome::Dropped { reason } => ("dropped", reason.as_str()),
+        Outcome::Released { .. } => ("released", ""),
+        Outcome::Warned => ("warned", ""),
+        Outcome::Archived => return None,
+    };
+    let index = usize::try_from(result.recipient).unwrap_or(usize::MAX);
+    let envelope = &entry.accept.envelope;
+    Some(Event {
+        id: Some(entry.accept.id.to_string()),
+        who: Some(envelope.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string)),
+        recipient: envelope.recipients.get(index).map(|r| r.address.to_string()),
+        next_hop: Some(result.next_hop.clone()).filter(|next_hop| !next_hop.is_empty()),
+        detail,
+        ..Event::new(now, event)
+    })
 }
 
 /// Recipients whose sender asked to be told of success, and whose next hop tells nobody.

@@ -120,6 +120,6 @@ mod tests {
         for (octet, expected_ms) in [(0, 1_060_000), (128, 1_062_944), (255, 1_065_865)] {
             assert_eq!(after(now, 60, &MailId::from_octets([octet; 16]), 1).ms(), expected_ms);
         }
-        assert_eq!(after(now, u64::MAX, &MailId::from_octets([255; 16]), 9).ms(), i64::MAX);
+        assert_eq!(after(now, u64::MAX, &MailId::from_octets([255; 16]), 9), Timestamp::from_ms(i64::MAX));
     }
 }
