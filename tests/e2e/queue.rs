@@ -10,7 +10,7 @@ const SOON: Duration = Duration::from_secs(20);
 fn send(gateway: &Gateway, sender: &str, recipients: &[&str], body: &str) -> String {
     let mut client = Client::connect(gateway.ports.outbound);
     client.command("EHLO client.example.org");
-    let message = format!("From: alice@example.org\r\nSubject: x\r\n\r\n{body}\r\n");
+    let message = format!("From: alice@example.org\r\nTo: {}\r\nSubject: x\r\n\r\n{body}\r\n", recipients.join(", "));
     let reply = client.deliver(sender, recipients, message.as_bytes());
     assert!(reply.starts_with("250 "), "{reply}");
     reply.rsplit(' ').next().expect("an id").to_owned()
