@@ -1,11 +1,13 @@
 //! From frames to state: what a replay learns from each frame. Never touches the disk but to read a long record back.
 
+use super::blinding::Blinding;
+use super::carried::{CARRIED_BYTES_MAX, Carried};
 use super::draft;
 use super::file;
 use super::file::{Chunk, JournalFile, Streams};
-use super::frame::{Acceptance, Frame, RECORD_BYTES_MAX, RECORD_STREAM, Resulting};
+use super::frame::{Acceptance, Carrying, Frame, RECORD_BYTES_MAX, RECORD_STREAM, Resulting};
 use super::leaf::{Leaf, LeafKind};
-use super::message::Message;
+use super::message::{Kept, Message, Parts};
 use super::record::{Accept, RecipientResult};
 use super::state::State;
 use super::walk::Found;
@@ -51,6 +53,7 @@ impl Ingest {
                 Some(())
             }
             Some(Frame::Accept(acceptance)) => self.accept(file, needs, &acceptance),
+            Some(Frame::Carry(carrying)) => self.carry(file, needs, &carrying),
             Some(Frame::Result(resulting)) => self.result(needs, &resulting),
             Some(Frame::Abort(id)) => {
                 self.drafts.remove(&id);
@@ -81,15 +84,40 @@ impl Ingest {
         let id = acceptance.id;
         let streams = self.drafts.remove(&id).unwrap_or_default();
         let mek = Secret::from_slice(acceptance.mek)?;
-        let record = record_octets(acceptance, &streams)?;
+        let bound = RECORD_BYTES_MAX;
+        let record = record_octets(&id, acceptance.record, acceptance.record_bytes, bound, &streams)?;
         let accept: Accept = minicbor::decode(&record).ok()?;
         draft::check(&accept).ok()?;
         self.leaf(needs, acceptance.leaf, Leaf::accept(&mek, &id, &record).octets().into());
         if accept.id != id || self.state.message(&id).is_some() {
             return None;
         }
-        let message = Message::new(accept, record.into(), acceptance.leaf, mek, streams, file);
+        let parts = Parts { streams, kept: Kept::All, blinding: Blinding::Key(mek) };
+        let message = Message::new(accept, record.into(), acceptance.leaf, parts, file);
         self.state.accepted(message, None);
+        Some(())
+    }
+
+    fn carry(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, carrying: &Carrying<'_>) -> Option<()> {
+        let id = carrying.id;
+        let streams = self.drafts.remove(&id).unwrap_or_default();
+        let bound = CARRIED_BYTES_MAX;
+        let record = record_octets(&id, carrying.record, carrying.record_bytes, bound, &streams)?;
+        let carried: Carried = minicbor::decode(&record).ok()?;
+        let mut message = carried.restore(id, streams, file)?;
+        if let Some(former) = self.state.message(&id) {
+            needs.homes.insert(former.home.ordinal);
+            if carried.accept_index() >= self.state.sealed_through() && former.entry.mek().is_some() {
+                // This archive is older than the CARRY: the message must be sealed again, and stays where all of it is.
+                return Some(());
+            }
+            for stream in carried.streams() {
+                if !message.has_whole(*stream) && former.has_whole(*stream) {
+                    message.streams.extend(former.streams.get(stream).map(|chunks| (*stream, chunks.clone())));
+                }
+            }
+        }
+        self.state.carried(message);
         Some(())
     }
 
@@ -107,7 +135,7 @@ impl Ingest {
         }
         if let Some(index) = resulting.leaf {
             let accept_index = message.entry.accept_index;
-            let leaf = Leaf::result(&message.entry.mek, accept_index, resulting.ordinal, resulting.record);
+            let leaf = message.entry.blinding.result_leaf(accept_index, resulting.ordinal, resulting.record)?;
             self.state.resulted(&resulting.id, index, result);
             self.leaf(needs, index, leaf.octets().into());
         }
@@ -121,12 +149,12 @@ impl Ingest {
     }
 }
 
-fn record_octets(acceptance: &Acceptance<'_>, streams: &Streams) -> Option<Vec<u8>> {
-    let bytes = acceptance.record_bytes;
-    let octets = match acceptance.record {
+/// A record of `bytes` octets, at most `most`: from its frame, or a stream when it was too long for one.
+fn record_octets(id: &MailId, record: Option<&[u8]>, bytes: u64, most: u64, streams: &Streams) -> Option<Vec<u8>> {
+    let octets = match record {
         Some(record) => record.to_vec(),
-        None if bytes <= RECORD_BYTES_MAX && file::is_complete(streams, RECORD_STREAM, bytes) => {
-            file::read_stream(streams, &acceptance.id, RECORD_STREAM).ok()?
+        None if bytes <= most && file::is_complete(streams, RECORD_STREAM, bytes) => {
+            file::read_stream(streams, id, RECORD_STREAM).ok()?
         }
         None => return None,
     };

@@ -1,6 +1,7 @@
 //! The journal as its users see it. Cheap to clone; the last clone dropped ends the writer thread.
 
 use super::Error;
+use super::carrier::Carrier;
 use super::draft::Draft;
 use super::error::{Answer, Done};
 use super::leaf::Leaf;
@@ -45,6 +46,7 @@ pub struct Shared {
     pub keys: Keys,
     pub queue: Queue,
     pub spares: Spares,
+    pub carrier: Carrier,
     pub state: Mutex<State>,
 }
 
@@ -103,8 +105,8 @@ impl Journal {
         for path in free {
             spares.give_back(&path).unwrap_or_else(|e| tracing::warn!(error = %e, "a free journal file stays unused"));
         }
-        let (queue, state) = (Queue::default(), Mutex::new(state));
-        let shared = Arc::new(Shared { disk, clock, settings, file_bytes, keys, queue, spares, state });
+        let (queue, carrier, state) = (Queue::default(), Carrier::default(), Mutex::new(state));
+        let shared = Arc::new(Shared { disk, clock, settings, file_bytes, keys, queue, spares, carrier, state });
         let writer = Writer::new(Arc::clone(&shared), files, next_ordinal);
         let threads = Arc::new(Threads { shared: Arc::clone(&shared), joins: Mutex::default() });
         threads.spawn("journal-writer", move || {
@@ -115,6 +117,8 @@ impl Journal {
             let shared = Arc::clone(&shared);
             threads.spawn("journal-spares", move || shared.spares.run())?;
         }
+        let carrying = Arc::clone(&shared);
+        threads.spawn("journal-carrier", move || Carrier::run(&carrying))?;
         Ok(Journal { shared, threads })
     }
 
@@ -293,6 +297,7 @@ impl Threads {
     fn end(&self) {
         self.shared.queue.close();
         self.shared.spares.close();
+        self.shared.carrier.close();
         let joins = std::mem::take(&mut *self.joins.lock().unwrap_or_else(PoisonError::into_inner));
         // A `Done` may hold the last clone: the writer cannot wait for itself.
         let own = std::thread::current().id();

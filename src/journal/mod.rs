@@ -5,7 +5,10 @@
 //! `replay` brings back what was acknowledged. The bytes are in docs/journal-format.md.
 
 mod batch;
+mod blinding;
 mod build;
+mod carried;
+mod carrier;
 mod draft;
 mod effect;
 mod error;

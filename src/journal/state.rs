@@ -95,9 +95,15 @@ impl State {
         self.messages.insert(id, message);
     }
 
+    /// A message that a replay finds carried, in place of what was known of it.
+    pub fn carried(&mut self, message: Message) {
+        self.messages.insert(message.entry.accept.id, message);
+    }
+
     /// Adds a terminal result, whose RESULT is durable with this leaf. The states must show it already.
     pub fn resulted(&mut self, id: &MailId, leaf: u64, result: RecipientResult) {
         let Some(message) = self.messages.get_mut(id) else { return };
+        message.changes += 1;
         let results = Arc::make_mut(&mut message.entry.results);
         results.push((leaf, result));
         if leaf >= self.sealed_through {
@@ -129,7 +135,8 @@ impl State {
     pub fn reader(&self, id: &MailId) -> Option<Reader> {
         let message = self.messages.get(id)?;
         let accept = Arc::clone(&message.entry.accept);
-        Some(Reader { accept, streams: message.streams.clone(), cached: self.cache.octets(id) })
+        let (streams, kept) = (message.streams.clone(), message.kept.clone());
+        Some(Reader { accept, streams, kept, cached: self.cache.octets(id) })
     }
 
     /// What a seal pass up to `through` takes. Damaged messages are declared in a GAP leaf instead.
@@ -146,6 +153,7 @@ impl State {
 
     fn sealable_entry(&self, id: &MailId, through: u64) -> Option<Entry> {
         let message = self.messages.get(id).filter(|m| m.health == Health::Whole)?;
+        message.entry.mek()?;
         let mut entry = message.entry.clone();
         if entry.results.last().is_some_and(|(leaf, _)| *leaf >= through) {
             Arc::make_mut(&mut entry.results).retain(|(leaf, _)| *leaf < through);
@@ -162,7 +170,6 @@ impl State {
             leaf_index,
             ordinal: ordinal as u64,
             result: result.clone(),
-            mek: Arc::clone(&entry.mek),
         })
     }
 

@@ -3,6 +3,7 @@
 use super::Error;
 use super::batch::{BATCH_BYTES_MAX, BLOCK_BYTES, HEAD_BYTES};
 use super::build::{Batch, Built};
+use super::carrier::Candidate;
 use super::file;
 use super::file::JournalFile;
 use super::header::{HEADER_BYTES, Header, LIVE_FILES_MAX, Live};
@@ -64,6 +65,7 @@ impl Drop for Farewell {
     fn drop(&mut self) {
         self.0.queue.abandon();
         self.0.spares.close();
+        self.0.carrier.close();
     }
 }
 
@@ -104,6 +106,7 @@ impl Writer {
         }
         if retire {
             self.retire();
+            self.shared.carrier.offer(self.candidates());
         }
     }
 
@@ -275,6 +278,15 @@ impl Writer {
             }
         }
         free.into_iter().take(BATCH_JOBS_BYTES_MAX / FRAME_OVERHEAD_BYTES).collect()
+    }
+
+    /// Files that are sealed and not written any more, yet cannot go.
+    fn candidates(&self) -> Vec<Candidate> {
+        let sealed_through = self.shared.state().sealed_through();
+        let current = self.current.as_ref().map(|c| c.file.ordinal);
+        let sealed = self.files.values().filter(|live| live.leaves_end <= sealed_through);
+        let candidates = sealed.map(|live| Candidate { ordinal: live.file.ordinal, bytes: live.file.bytes });
+        candidates.filter(|candidate| Some(candidate.ordinal) != current).collect()
     }
 
     fn free(&mut self, ordinal: u64) -> std::io::Result<()> {

@@ -46,6 +46,8 @@ pub enum Syncs {
     Kept,
     /// Acknowledged and ignored: the negative control.
     Ignored,
+    /// Kept only for writes that reach a file's first octets: what is wiped is wiped, what is carried is not there.
+    HeadersOnly,
 }
 
 /// Whether anything can be created, written or synced.
@@ -238,7 +240,13 @@ impl DiskFile for FakeFile {
         let mut inner = self.disk.lock();
         inner.syncs += 1;
         inner.change_inode(self.inode)?;
-        if inner.faults.syncs == Syncs::Ignored {
+        let has_header = inner.inodes[self.inode].dirty.contains(&0);
+        let is_ignored = match inner.faults.syncs {
+            Syncs::Kept => false,
+            Syncs::Ignored => true,
+            Syncs::HeadersOnly => !has_header,
+        };
+        if is_ignored {
             return Ok(());
         }
         let Inode { durable, seen, dirty, .. } = &mut inner.inodes[self.inode];

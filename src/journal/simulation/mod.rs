@@ -1,5 +1,6 @@
 //! Crash simulation: the journal over a disk that forgets what was not synced. Tests only.
 
+mod carry;
 mod crash;
 mod damage;
 mod disk;
