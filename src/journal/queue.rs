@@ -8,7 +8,7 @@ use super::error::Answer;
 use super::record::{Accept, RecipientResult};
 use crate::crypto::Secret;
 use crate::mail::MailId;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -134,7 +134,7 @@ pub fn result_bytes(result: &RecipientResult) -> usize {
 
 /// What the writer gets.
 pub enum Taken {
-    /// Work for one batch; both empty when only the delay has passed.
+    /// Work for one batch, the lazy results to stand before the jobs; both empty when only the delay has passed.
     Work(Vec<Job>, Vec<Lazy>),
     /// Nothing is left and nothing will come.
     Closed,
@@ -230,6 +230,12 @@ impl Queue {
     fn gather(&self, lanes: &mut Lanes) -> Taken {
         let mut room = BATCH_JOBS_BYTES_MAX;
         let (mut jobs, mut lazy) = (Vec::new(), Vec::new());
+        if lanes.lazy_comes_first() {
+            fill(&mut lanes.lazy, &mut lazy, &mut room, |l| result_bytes(&l.result));
+            if !lanes.lazy.is_empty() {
+                return Taken::Work(jobs, lazy);
+            }
+        }
         fill(&mut lanes.urgent, &mut jobs, &mut room, Job::bytes);
         fill(&mut lanes.bulk, &mut jobs, &mut room, Job::bytes);
         fill(&mut lanes.lazy, &mut lazy, &mut room, |l| result_bytes(&l.result));
@@ -263,6 +269,16 @@ impl Queue {
 }
 
 impl Lanes {
+    /// Whether a message has results in both lanes: those nobody waits for came first, and a replay must see them first.
+    fn lazy_comes_first(&self) -> bool {
+        let awaited = self.urgent.iter().filter_map(|job| match job {
+            Job::Results { id, .. } => Some(*id),
+            _ => None,
+        });
+        let awaited: HashSet<MailId> = if self.lazy.is_empty() { HashSet::new() } else { awaited.collect() };
+        !awaited.is_empty() && self.lazy.iter().any(|lazy| awaited.contains(&lazy.id))
+    }
+
     /// Pieces and carried messages yield to everything else, so that a huge upload does not delay small mail.
     fn lane(&mut self, job: &Job) -> &mut VecDeque<Job> {
         if matches!(job, Job::Piece { .. } | Job::Carry(_) | Job::Abort(_)) { &mut self.bulk } else { &mut self.urgent }

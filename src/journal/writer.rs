@@ -124,8 +124,8 @@ impl Writer {
         let next_leaf = self.shared.state().leaves_end();
         let shared = Arc::clone(&self.shared);
         let Some(mut batch) = self.batch(&shared, next_leaf) else { return };
-        jobs.into_iter().for_each(|job| batch.job(job));
         lazy.into_iter().for_each(|lazy| batch.lazy(lazy));
+        jobs.into_iter().for_each(|job| batch.job(job));
         self.settle(batch.finish(), next_leaf);
     }
 

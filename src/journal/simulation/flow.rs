@@ -1,7 +1,7 @@
 //! What the journal promises besides surviving: poisoning, full and unwritable disks, fair turns, bounded files.
 
 use super::super::fixtures;
-use super::super::{Error, Outcome, RecipientResult, RenditionDraft, Sync};
+use super::super::{Error, Outcome, RecipientResult, RecipientState, RenditionDraft, Sync};
 use super::disk::{Access, Faults, Random};
 use super::world::{DIR, World, accept_draft};
 use crate::clock::Timestamp;
@@ -188,4 +188,28 @@ fn a_second_result_for_an_ended_recipient_is_ignored() {
         journal.record_results(fixtures::id(77), vec![], Sync::Now, None),
         Err(Error::Unknown(fixtures::id(77)))
     );
+}
+
+/// What nobody waits for stands before what somebody waits for, if it came before: a replay sees the same order.
+#[test]
+fn results_of_a_message_keep_their_order() {
+    let mut world = World::new(2);
+    let (journal, _) = world.open().expect("opens");
+    let submitted = world.submit(&journal, 10).expect("submitted");
+    let id = world.wait(&journal, submitted).expect("accepted");
+    let at = Timestamp::from_s(1);
+    let record = |outcome, sync| {
+        let (sender, receiver) = mpsc::channel();
+        let result = RecipientResult { recipient: 0, at, next_hop: String::new(), outcome };
+        journal.record_results(id, vec![result], sync, Some(Box::new(move |r| drop(sender.send(r))))).expect("queued");
+        receiver
+    };
+    let parked = record(Outcome::Parked { reason: "poison".into(), until: None }, Sync::Lazy);
+    record(Outcome::Released { next_at: at }, Sync::Now).recv().expect("an answer").expect("recorded");
+    parked.recv().expect("an answer").expect("recorded");
+    let states = journal.entry(&id).expect("there").states;
+    assert!(matches!(states[0], RecipientState::Pending { .. }));
+    journal.close();
+    let (journal, _) = world.open().expect("opens");
+    assert_eq!(journal.entry(&id).expect("there").states, states);
 }
