@@ -256,6 +256,8 @@ pub struct Journal {
     pub spares: usize,
     /// Octets that must stay free on the volume; below it new mail is answered 452.
     pub low_space_bytes: u64,
+    /// Octets of journal files that sealing and delivery may keep; beyond it new mail is answered 452.
+    pub kept_bytes: u64,
     /// Accept a file system that forgets.
     pub danger_volatile_filesystem: bool,
 }
@@ -380,6 +382,7 @@ impl Default for Journal {
             file_bytes: JournalFileBytes::default(),
             spares: 1,
             low_space_bytes: 268_435_456,
+            kept_bytes: 8_589_934_592,
             danger_volatile_filesystem: false,
         }
     }

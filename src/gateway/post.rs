@@ -337,6 +337,7 @@ pub fn open_store(
         file_bytes: config.journal.file_bytes.get(),
         spares: config.journal.spares,
         low_space_bytes: config.journal.low_space_bytes,
+        kept_bytes: config.journal.kept_bytes,
         danger_volatile_filesystem: config.journal.danger_volatile_filesystem,
     };
     let keys = journal::Keys { host: host_key.clone(), archive: archive.public_key() };

@@ -4,6 +4,7 @@ use super::Error;
 use super::carrier::Carrier;
 use super::draft::Draft;
 use super::error::{Answer, Done};
+use super::header::MAIL_FILES_MAX;
 use super::leaf::Leaf;
 use super::message::Reader;
 use super::queue::{BATCH_JOBS_BYTES_MAX, Job, Lazy, Queue, result_bytes};
@@ -21,7 +22,7 @@ use crate::durable::Filesystem;
 use crate::mail::MailId;
 use std::any::Any;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
@@ -47,10 +48,24 @@ pub struct Shared {
     pub queue: Queue,
     pub spares: Spares,
     pub carrier: Carrier,
+    pub live: LiveCount,
     pub state: Mutex<State>,
 }
 
+/// The live files, as the writer counts them.
+#[derive(Default)]
+pub struct LiveCount {
+    pub files: AtomicUsize,
+    pub bytes: AtomicU64,
+}
+
 impl Shared {
+    /// Whether as many files are kept as mail may keep.
+    fn keeps_too_much(&self) -> bool {
+        let (files, bytes) = (self.live.files.load(Ordering::Relaxed), self.live.bytes.load(Ordering::Relaxed));
+        files >= MAIL_FILES_MAX || bytes >= self.settings.kept_bytes
+    }
+
     /// The state, whoever panicked while holding it: every change to it is one step.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,7 +121,18 @@ impl Journal {
             spares.give_back(&path).unwrap_or_else(|e| tracing::warn!(error = %e, "a free journal file stays unused"));
         }
         let (queue, carrier, state) = (Queue::default(), Carrier::default(), Mutex::new(state));
-        let shared = Arc::new(Shared { disk, clock, settings, file_bytes, keys, queue, spares, carrier, state });
+        let shared = Arc::new(Shared {
+            disk,
+            clock,
+            settings,
+            file_bytes,
+            keys,
+            queue,
+            spares,
+            carrier,
+            live: LiveCount::default(),
+            state,
+        });
         let writer = Writer::new(Arc::clone(&shared), files, next_ordinal);
         let threads = Arc::new(Threads { shared: Arc::clone(&shared), joins: Mutex::default() });
         threads.spawn("journal-writer", move || {
@@ -132,11 +158,15 @@ impl Journal {
         Ok(())
     }
 
-    /// Begins a message. `StorageFull` when space is low: results, sealing and delivery still go on.
+    /// Begins a message. `StorageFull` when space is low or too many files are kept: results, sealing and delivery still go on.
     pub fn draft(&self, id: MailId) -> Result<Draft, Error> {
         let free = self.shared.disk.free_bytes(&self.shared.settings.dir);
         let free = free.map_err(|e| Error::disk("free space", &e))?;
         if free < self.shared.settings.low_space_bytes {
+            return Err(Error::StorageFull);
+        }
+        if self.shared.keeps_too_much() {
+            tracing::warn!("journal files are kept up to the bound kept_bytes: is sealing or delivery stuck?");
             return Err(Error::StorageFull);
         }
         if self.shared.state().message(&id).is_some() {

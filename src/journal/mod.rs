@@ -48,4 +48,4 @@ pub use record::{
     encode, initial_states,
 };
 pub use replay::Replay;
-pub use settings::{FILE_BYTES_MAX, FILE_BYTES_MIN, Keys, SPARES_MAX, Settings};
+pub use settings::{FILE_BYTES_MAX, FILE_BYTES_MIN, KEPT_FILES_MIN, Keys, SPARES_MAX, Settings};

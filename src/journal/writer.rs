@@ -14,6 +14,7 @@ use crate::crypto::sha256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long lazy results wait before another file is tried after none could be opened.
@@ -72,7 +73,9 @@ impl Drop for Farewell {
 impl Writer {
     /// Over the live files of a replay. A file of its own is opened by the first batch.
     pub fn new(shared: Arc<Shared>, files: BTreeMap<u64, LiveFile>, next_ordinal: u64) -> Writer {
-        Writer { shared, files, next_ordinal, current: None, lazy_delay: LAZY_DELAY }
+        let writer = Writer { shared, files, next_ordinal, current: None, lazy_delay: LAZY_DELAY };
+        writer.count();
+        writer
     }
 
     /// Works until the queue is closed and empty.
@@ -229,8 +232,16 @@ impl Writer {
             condition: Condition::Sound,
         };
         self.files.insert(ordinal, live);
+        self.count();
         self.current = Some(Current { file, at: HEADER_BYTES as u64, sequence: 1, chain, beat_at: None });
         Ok(())
+    }
+
+    /// Tells how much is kept, which decides about new mail.
+    fn count(&self) {
+        let bytes = self.files.values().map(|live| live.file.bytes).sum();
+        self.shared.live.files.store(self.files.len(), Ordering::Relaxed);
+        self.shared.live.bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// A file whose activation failed is never touched again but for its name.
@@ -258,7 +269,9 @@ impl Writer {
         }
         // Durable from here: replay will not miss these files.
         for ordinal in freeable {
-            if let Err(error) = self.free(ordinal) {
+            let freed = self.free(ordinal);
+            self.count();
+            if let Err(error) = freed {
                 tracing::error!(%error, ordinal, "journal file cannot be freed");
                 return;
             }

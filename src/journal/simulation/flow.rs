@@ -93,6 +93,36 @@ fn low_space_refuses_new_mail_while_results_go_on() {
     world.deliver(&journal).expect("results are recorded");
 }
 
+/// At the bound on kept files new mail waits for sealing and delivery, which go on, and is taken again afterwards.
+#[test]
+fn kept_files_are_bounded_and_results_go_on() {
+    let mut world = World::new(4);
+    (world.spares, world.kept_bytes) = (0, 4 << 20);
+    let (journal, _) = world.open().expect("opens");
+    let refusal = loop {
+        let answer = world.submit(&journal, 100_000).and_then(|submitted| world.wait(&journal, submitted));
+        if let Err(error) = answer {
+            break error;
+        }
+    };
+    assert_eq!(refusal, Error::StorageFull);
+    assert_eq!(journal_files(&world), 4);
+    while !journal.pending().is_empty() {
+        world.deliver(&journal).expect("recorded");
+    }
+    world.seal(&journal).expect("sealed");
+    world.seal(&journal).expect("sealed");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while journal.draft(fixtures::id(99)).is_err() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let submitted = world.submit(&journal, 10).expect("submitted");
+    world.wait(&journal, submitted).expect("accepted again");
+    journal.close();
+    let (journal, report) = world.open().expect("opens");
+    world.check(&journal, &report).expect("nothing is lost");
+}
+
 /// J7 and retirement: sealed and delivered mail frees its files; a recycled one gives only what was written since.
 #[test]
 fn files_are_recycled_when_all_in_them_is_sealed_and_final() {

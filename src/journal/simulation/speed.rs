@@ -94,6 +94,7 @@ fn many_committers_share_a_sync() {
         file_bytes: 16 << 20,
         spares: 1,
         low_space_bytes: 0,
+        kept_bytes: 1 << 40,
         danger_volatile_filesystem: true,
     };
     let disk = Counting::default();

@@ -60,6 +60,7 @@ pub struct World {
     pub random: Random,
     pub spares: usize,
     pub low_space_bytes: u64,
+    pub kept_bytes: u64,
     /// Acknowledged messages.
     pub known: BTreeMap<MailId, Known>,
     /// The archive: octets of sealed messages, its log.
@@ -78,6 +79,7 @@ impl World {
             random: Random(seed),
             spares: usize::try_from(seed % 2).expect("0 or 1"),
             low_space_bytes: 0,
+            kept_bytes: 1 << 40,
             known: BTreeMap::new(),
             sealed: BTreeMap::new(),
             log: Vec::new(),
@@ -100,8 +102,14 @@ impl World {
 
     pub fn settings(&self) -> Settings {
         let dir = PathBuf::from(DIR);
-        let (spares, low_space_bytes) = (self.spares, self.low_space_bytes);
-        Settings { dir, file_bytes: 1 << 20, spares, low_space_bytes, danger_volatile_filesystem: false }
+        Settings {
+            dir,
+            file_bytes: 1 << 20,
+            spares: self.spares,
+            low_space_bytes: self.low_space_bytes,
+            kept_bytes: self.kept_bytes,
+            danger_volatile_filesystem: false,
+        }
     }
 
     pub fn open(&self) -> Result<(Journal, Replay), Error> {
