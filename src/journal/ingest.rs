@@ -1,17 +1,16 @@
 //! From frames to state: what a replay learns from each frame. Never touches the disk but to read a long record back.
 
-use super::blinding::Blinding;
 use super::carried::{CARRIED_BYTES_MAX, Carried};
-use super::draft;
 use super::file;
-use super::file::{Chunk, JournalFile, Streams};
+use super::file::{JournalFile, Streams};
 use super::frame::{Acceptance, Carrying, Frame, RECORD_BYTES_MAX, RECORD_STREAM, Resulting};
 use super::leaf::{Leaf, LeafKind};
 use super::message::{Kept, Message, Parts};
-use super::record::{Accept, RecipientResult};
+use super::readers;
+use super::readers::{Accepted, Said};
+use super::record::RecipientResult;
 use super::state::State;
 use super::walk::Found;
-use crate::crypto::Secret;
 use crate::mail::MailId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -41,17 +40,22 @@ impl Ingest {
         Ingest { state, leaves: BTreeMap::new(), retired: BTreeSet::new(), faults: Vec::new(), drafts: HashMap::new() }
     }
 
-    /// Takes one frame in.
-    pub fn frame(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, found: &Found) {
-        let taken = match Frame::decode(&found.plain) {
-            Some(Frame::Body(b)) => {
-                let Found { sequence, place, at, bytes, .. } = *found;
-                let length = b.octets.len() as u64;
-                let file = Arc::clone(file);
-                let chunk = Chunk { file, at, bytes, sequence, place, offset: b.offset, length };
-                file::add(self.drafts.entry(b.id).or_default(), b.stream, chunk);
-                Some(())
+    /// Takes in what one frame said.
+    pub fn hear(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, said: Said) {
+        match said {
+            Said::Piece { id, stream, chunk } => file::add(self.drafts.entry(id).or_default(), stream, chunk),
+            Said::Accepted(accepted) => {
+                let (id, index) = (accepted.accept.id, accepted.index);
+                if self.accepted(file, needs, *accepted).is_none() {
+                    self.faults.push(format!("{}: {id} is accepted twice, as leaf {index}", file.path.display()));
+                }
             }
+            Said::Other(found) => self.frame(file, needs, &found),
+        }
+    }
+
+    fn frame(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, found: &Found) {
+        let taken = match Frame::decode(&found.plain) {
             Some(Frame::Accept(acceptance)) => self.accept(file, needs, &acceptance),
             Some(Frame::Carry(carrying)) => self.carry(file, needs, &carrying),
             Some(Frame::Result(resulting)) => self.result(needs, &resulting),
@@ -67,7 +71,8 @@ impl Ingest {
                 self.retired.insert(ordinal);
                 Some(())
             }
-            None => None,
+            // A piece is told of as one; here it can only be none.
+            Some(Frame::Body(_)) | None => None,
         };
         if taken.is_none() {
             let name = file.path.display();
@@ -80,21 +85,23 @@ impl Ingest {
         self.leaves.insert(index, octets);
     }
 
+    /// An ACCEPT whose record is a stream.
     fn accept(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, acceptance: &Acceptance<'_>) -> Option<()> {
-        let id = acceptance.id;
-        let streams = self.drafts.remove(&id).unwrap_or_default();
-        let mek = Secret::from_slice(acceptance.mek)?;
-        let bound = RECORD_BYTES_MAX;
-        let record = record_octets(&id, acceptance.record, acceptance.record_bytes, bound, &streams)?;
-        let accept: Accept = minicbor::decode(&record).ok()?;
-        draft::check(&accept).ok()?;
-        self.leaf(needs, acceptance.leaf, Leaf::accept(&mek, &id, &record).octets().into());
-        if accept.id != id || self.state.message(&id).is_some() {
+        let streams = self.drafts.get(&acceptance.id)?;
+        let (record, bytes) = (acceptance.record, acceptance.record_bytes);
+        let record = record_octets(&acceptance.id, record, bytes, RECORD_BYTES_MAX, streams)?;
+        self.accepted(file, needs, readers::restore(acceptance, &record)?)
+    }
+
+    fn accepted(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, accepted: Accepted) -> Option<()> {
+        let Accepted { accept, record, index, leaf, blinding } = accepted;
+        let streams = self.drafts.remove(&accept.id).unwrap_or_default();
+        self.leaf(needs, index, leaf);
+        if self.state.message(&accept.id).is_some() {
             return None;
         }
-        let parts = Parts { streams, kept: Kept::All, blinding: Blinding::Key(mek) };
-        let message = Message::new(accept, record.into(), acceptance.leaf, parts, file);
-        self.state.accepted(message, None);
+        let parts = Parts { streams, kept: Kept::All, blinding };
+        self.state.accepted(Message::new(accept, record, index, parts, file), None);
         Some(())
     }
 

@@ -24,6 +24,7 @@ mod journal;
 mod leaf;
 mod message;
 mod queue;
+mod readers;
 mod record;
 mod replay;
 mod scan;

@@ -7,7 +7,8 @@ use super::file::JournalFile;
 use super::ingest::{Ingest, Needs};
 use super::leaf::Leaf;
 use super::message::Health;
-use super::scan;
+use super::readers;
+use super::readers::ReadFile;
 use super::scan::End;
 use super::settings::Keys;
 use super::state::State;
@@ -72,12 +73,13 @@ pub fn replay(disk: &dyn Disk, dir: &Path, keys: &Keys, standing: Standing) -> R
         fresh_damage: 0,
     };
     let ends = survey.ends();
+    let mut files = Vec::with_capacity(ends.len());
     for (ordinal, end) in &ends {
         if let Some((path, header)) = survey.live.get(ordinal) {
-            let file = JournalFile::reopen(disk, path, header, &keys.host)?;
-            replaying.file(Arc::new(file), *end)?;
+            files.push((Arc::new(JournalFile::reopen(disk, path, header, &keys.host)?), *end));
         }
     }
+    readers::read(files, |file| replaying.file(file))?;
     let lost = replaying.missing(&ends);
     replaying.quarantine_headless(&mut survey, &lost)?;
     replaying.restore(&survey, standing, &lost);
@@ -96,10 +98,11 @@ struct Replaying<'a> {
 }
 
 impl Replaying<'_> {
-    fn file(&mut self, file: Arc<JournalFile>, end: End) -> Result<(), Error> {
+    fn file(&mut self, read: ReadFile) -> Result<(), Error> {
+        let ReadFile { file, scanned, said } = read;
         let mut needs = Needs::default();
         let faults = self.ingest.faults.len();
-        let scanned = scan::scan(&file, end, &mut |found| self.ingest.frame(&file, &mut needs, &found));
+        said.into_iter().for_each(|said| self.ingest.hear(&file, &mut needs, said));
         self.report.torn_tail |= scanned.torn_tail;
         self.report.damage.extend(scanned.damage.iter().cloned());
         if !scanned.damage.is_empty() || self.ingest.faults.len() > faults {
