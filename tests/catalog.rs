@@ -35,6 +35,7 @@ impl Gateway {
             Archive::create(disk.clone(), &dir.path().join("archive"), &host_key, &options).expect("an archive");
         let settings = journal::Settings {
             dir: dir.path().join("journal"),
+            mirror: None,
             file_bytes: 1 << 20,
             spares: 0,
             low_space_bytes: 0,

@@ -258,6 +258,8 @@ pub struct Journal {
     pub low_space_bytes: u64,
     /// Octets of journal files that sealing and delivery may keep; beyond it new mail is answered 452.
     pub kept_bytes: u64,
+    /// A second directory in which every journal file has a twin, synced with it; best on another disk.
+    pub mirror: Option<PathBuf>,
     /// Accept a file system that forgets.
     pub danger_volatile_filesystem: bool,
 }
@@ -296,6 +298,7 @@ impl Config {
         let join = |path: &mut PathBuf| *path = root.join(&*path);
         join(&mut self.tls.certificate);
         join(&mut self.tls.key);
+        self.journal.mirror.iter_mut().for_each(join);
         self.view.officer_key.iter_mut().for_each(join);
         self.view.passphrase_file.iter_mut().for_each(join);
         self.route.iter_mut().filter_map(|r| r.ca_file.as_mut()).for_each(join);
@@ -383,6 +386,7 @@ impl Default for Journal {
             spares: 1,
             low_space_bytes: 268_435_456,
             kept_bytes: 8_589_934_592,
+            mirror: None,
             danger_volatile_filesystem: false,
         }
     }

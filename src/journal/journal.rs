@@ -7,6 +7,7 @@ use super::error::{Answer, Done};
 use super::header::MAIL_FILES_MAX;
 use super::leaf::Leaf;
 use super::message::Reader;
+use super::mirror::Mirror;
 use super::queue::{BATCH_JOBS_BYTES_MAX, Job, Lazy, Queue, result_bytes};
 use super::record::{Entry, LeafEntry, Outcome, RecipientResult, Sealable, takes};
 use super::replay;
@@ -41,6 +42,8 @@ pub enum Sync {
 /// What threads and drafts share.
 pub struct Shared {
     pub disk: Arc<dyn Disk>,
+    /// The same disk, where every file has a twin.
+    pub mirror: Option<Arc<Mirror>>,
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     pub file_bytes: u64,
@@ -79,6 +82,13 @@ pub struct Journal {
     threads: Arc<Threads>,
 }
 
+/// Where the journal lies.
+struct Places {
+    disk: Arc<dyn Disk>,
+    mirror: Option<Arc<Mirror>>,
+    settings: Settings,
+}
+
 struct Threads {
     shared: Arc<Shared>,
     joins: Mutex<Vec<JoinHandle<()>>>,
@@ -96,23 +106,28 @@ impl Journal {
         sealed_through: u64,
     ) -> Result<(Journal, Replay), Error> {
         settings.check()?;
+        let mirror = settings.mirror.as_ref().map(|twin| Arc::new(Mirror::new(Arc::clone(&disk), &settings.dir, twin)));
+        let disk: Arc<dyn Disk> = mirror.as_ref().map_or(disk, |mirror| Arc::clone(mirror) as Arc<dyn Disk>);
         let lock = claim(&*disk, &settings)?;
+        let recovered = mirror.as_ref().map_or(Ok(Vec::new()), |mirror| mirror.repair());
+        let recovered = recovered.map_err(|e| Error::disk("compare the journal with its mirror", &e))?;
         let standing = Standing { leaves_before, sealed_through };
         let replayed = replay::replay(&*disk, &settings.dir, &keys, standing)?;
-        let report = replayed.report.clone();
-        let journal = Journal::start(disk, clock, settings, keys, replayed, lock)?;
+        let report = Replay { recovered, ..replayed.report.clone() };
+        let places = Places { disk, mirror, settings };
+        let journal = Journal::start(places, clock, keys, replayed, lock)?;
         journal.declare(&report.gaps)?;
         Ok((journal, report))
     }
 
     fn start(
-        disk: Arc<dyn Disk>,
+        places: Places,
         clock: Arc<dyn Clock>,
-        settings: Settings,
         keys: Keys,
         replayed: Replayed,
         lock: Box<dyn Any + Send>,
     ) -> Result<Journal, Error> {
+        let Places { disk, mirror, settings } = places;
         let Replayed { state, files, next_ordinal, next_number, free, .. } = replayed;
         let file_bytes = settings.file_bytes / 4096 * 4096;
         let (spares, low) = (settings.spares, settings.low_space_bytes);
@@ -123,6 +138,7 @@ impl Journal {
         let (queue, carrier, state) = (Queue::default(), Carrier::default(), Mutex::new(state));
         let shared = Arc::new(Shared {
             disk,
+            mirror,
             clock,
             settings,
             file_bytes,

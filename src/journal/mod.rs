@@ -23,6 +23,7 @@ mod inspect;
 mod journal;
 mod leaf;
 mod message;
+mod mirror;
 mod queue;
 mod readers;
 mod record;

@@ -38,6 +38,8 @@ pub struct Replay {
     pub torn_tail: bool,
     /// What acknowledged data cannot be read, in words. Not empty: raise the alarm.
     pub damage: Vec<String>,
+    /// What was missing or damaged on one side and came from its twin, in words. Not empty: look after that disk.
+    pub recovered: Vec<String>,
     /// Messages with missing pieces: their octets answer `Damaged`, and they are not sealed.
     pub damaged_messages: Vec<MailId>,
     /// Ranges of leaf indices newly declared lost by GAP leaves.

@@ -20,6 +20,8 @@ pub const KEPT_FILES_MIN: u64 = 4;
 pub struct Settings {
     /// The journal directory; made when missing.
     pub dir: PathBuf,
+    /// A second directory, best on another volume, in which every file has a twin that is written and synced with it.
+    pub mirror: Option<PathBuf>,
     /// Octets of one file, `FILE_BYTES_MIN..=FILE_BYTES_MAX`; rounded down to a multiple of 4096.
     pub file_bytes: u64,
     /// Free files kept ready.
@@ -36,6 +38,9 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), Error> {
         if !(FILE_BYTES_MIN..=FILE_BYTES_MAX).contains(&self.file_bytes) {
             return Err(Error::OutOfBounds("file_bytes must lie between 1 MiB and 1 GiB"));
+        }
+        if self.mirror.as_ref() == Some(&self.dir) {
+            return Err(Error::OutOfBounds("the mirror must be another directory than the journal"));
         }
         if self.kept_bytes < self.file_bytes * KEPT_FILES_MIN {
             return Err(Error::OutOfBounds("kept_bytes must be at least four times file_bytes"));
@@ -73,8 +78,15 @@ mod tests {
     fn bounds_hold_on_both_sides() {
         let with = |file_bytes, spares, kept_bytes| {
             let (dir, low_space_bytes, danger_volatile_filesystem) = (PathBuf::from("j"), 0, false);
-            let settings =
-                Settings { dir, file_bytes, spares, low_space_bytes, kept_bytes, danger_volatile_filesystem };
+            let settings = Settings {
+                dir,
+                mirror: None,
+                file_bytes,
+                spares,
+                low_space_bytes,
+                kept_bytes,
+                danger_volatile_filesystem,
+            };
             settings.check().is_ok()
         };
         let kept = KEPT_FILES_MIN * FILE_BYTES_MAX;

@@ -314,6 +314,11 @@ impl Writer {
         }
         file::wipe(&*self.shared.disk, &path)?;
         self.files.remove(&ordinal);
+        if self.shared.mirror.as_ref().is_some_and(|mirror| mirror.is_halved(&path)) {
+            // A new file has both sides again, if it can be made.
+            self.shared.disk.remove(&path)?;
+            return self.shared.disk.sync_dir(&self.shared.settings.dir);
+        }
         self.shared.spares.give_back(&path)
     }
 }

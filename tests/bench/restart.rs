@@ -18,6 +18,7 @@ const MESSAGES: u64 = 100_000;
 fn open(dir: &Path, keys: &Keys) -> (Journal, Replay) {
     let settings = Settings {
         dir: dir.to_owned(),
+        mirror: None,
         file_bytes: 64 << 20,
         spares: 1,
         low_space_bytes: 0,
@@ -74,6 +75,14 @@ fn commit(journal: &Journal, from: u64, count: u64, octets: &[u8]) {
     assert!(receiver.iter().take(usize::try_from(count).expect("few")).all(|accepted| accepted), "refused");
 }
 
+/// Processor time of this process so far, in seconds: what a start costs however busy the machine is.
+fn processor_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let behind_name = stat.rsplit(')').next().expect("a name");
+    let ticks = behind_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("a number"));
+    ticks.sum::<f64>() / 100.0
+}
+
 fn measure(bytes: usize) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let keys = Keys { host: Secret::new([7; 32]), archive: hpke::generate().expect("a pair").1 };
@@ -83,14 +92,15 @@ fn measure(bytes: usize) {
     commit(&journal, 0, MESSAGES, &octets);
     let filled = start.elapsed();
     journal.close();
-    let start = Instant::now();
+    let (start, processor) = (Instant::now(), processor_s());
     let (journal, replay) = open(dir.path(), &keys);
-    let opened = start.elapsed();
+    let (opened, processor) = (start.elapsed(), processor_s() - processor);
     commit(&journal, MESSAGES, 1, &octets);
     let accepted = start.elapsed();
     assert_eq!(u64::try_from(replay.pending).expect("fits"), MESSAGES);
     println!(
-        "{MESSAGES} messages of {bytes} octets: filled in {filled:.1?}, opened in {opened:.2?}, accepts after {accepted:.2?}"
+        "{MESSAGES} messages of {bytes} octets: filled in {filled:.1?}, opened in {opened:.2?} \
+         ({processor:.2} s of processor time), accepts after {accepted:.2?}"
     );
 }
 

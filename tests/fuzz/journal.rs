@@ -16,6 +16,7 @@ fn sample() -> Vec<u8> {
     let dir = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         dir: dir.path().to_owned(),
+        mirror: None,
         file_bytes: FILE_BYTES_MIN,
         spares: 0,
         low_space_bytes: 0,

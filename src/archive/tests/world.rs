@@ -82,6 +82,7 @@ pub struct World {
 fn open_journal(disk: &Arc<dyn Disk>, root: &Path, clock: &Arc<TestClock>, archive: &Archive) -> Journal {
     let settings = journal::Settings {
         dir: root.join("journal"),
+        mirror: None,
         file_bytes: 1 << 20,
         spares: 0,
         low_space_bytes: 0,

@@ -5,5 +5,6 @@ mod crash;
 mod damage;
 mod disk;
 mod flow;
+mod mirror;
 mod speed;
 mod world;

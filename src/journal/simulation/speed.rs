@@ -91,6 +91,7 @@ fn many_committers_share_a_sync() {
     let dir = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         dir: dir.path().to_owned(),
+        mirror: None,
         file_bytes: 16 << 20,
         spares: 1,
         low_space_bytes: 0,

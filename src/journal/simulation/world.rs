@@ -61,6 +61,7 @@ pub struct World {
     pub spares: usize,
     pub low_space_bytes: u64,
     pub kept_bytes: u64,
+    pub mirror: Option<PathBuf>,
     /// Acknowledged messages.
     pub known: BTreeMap<MailId, Known>,
     /// The archive: octets of sealed messages, its log.
@@ -80,6 +81,7 @@ impl World {
             spares: usize::try_from(seed % 2).expect("0 or 1"),
             low_space_bytes: 0,
             kept_bytes: 1 << 40,
+            mirror: None,
             known: BTreeMap::new(),
             sealed: BTreeMap::new(),
             log: Vec::new(),
@@ -92,6 +94,7 @@ impl World {
     pub fn fork(&self) -> World {
         World {
             disk: self.disk.fork(),
+            mirror: self.mirror.clone(),
             random: Random(self.random.0),
             known: self.known.clone(),
             sealed: self.sealed.clone(),
@@ -104,6 +107,7 @@ impl World {
         let dir = PathBuf::from(DIR);
         Settings {
             dir,
+            mirror: self.mirror.clone(),
             file_bytes: 1 << 20,
             spares: self.spares,
             low_space_bytes: self.low_space_bytes,
