@@ -115,6 +115,7 @@ impl Resulted {
             state.push_leaf(leaf.octets);
             state.resulted(&self.id, leaf.index, self.result);
         }
+        state.cool(&self.id);
         told
     }
 }

@@ -294,6 +294,22 @@ impl Journal {
     pub fn rendition_octets(&self, id: &MailId, rendition: usize) -> Result<Vec<u8>, Error> {
         self.reader(id)?.rendition(rendition)
     }
+    /// The file a message lives in.
+    #[cfg(test)]
+    pub(super) fn home_of(&self, id: &MailId) -> Option<Arc<super::file::JournalFile>> {
+        self.shared.state().message(id).map(|message| Arc::clone(&message.home))
+    }
+    /// The record with which it would be carried.
+    #[cfg(test)]
+    pub(super) fn carried(&self, id: &MailId) -> Option<Vec<u8>> {
+        let carried = self.shared.state().message(id).and_then(super::carried::Carried::of);
+        carried.map(|carried| super::record::encode(&carried))
+    }
+    /// Whether the octets as received are in memory.
+    #[cfg(test)]
+    pub(super) fn is_cached(&self, id: &MailId) -> bool {
+        self.reader(id).is_ok_and(|reader| reader.cached.is_some())
+    }
     fn reader(&self, id: &MailId) -> Result<Reader, Error> {
         self.shared.state().reader(id).ok_or(Error::Unknown(*id))
     }

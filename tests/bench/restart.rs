@@ -75,6 +75,13 @@ fn commit(journal: &Journal, from: u64, count: u64, octets: &[u8]) {
     assert!(receiver.iter().take(usize::try_from(count).expect("few")).all(|accepted| accepted), "refused");
 }
 
+/// Memory of this process, in MB.
+fn memory_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: u64 = status.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+    pages * 4096 / 1_000_000
+}
+
 /// Processor time of this process so far, in seconds: what a start costs however busy the machine is.
 fn processor_s() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
@@ -92,7 +99,7 @@ fn measure(bytes: usize) {
     commit(&journal, 0, MESSAGES, &octets);
     let filled = start.elapsed();
     journal.close();
-    let (start, processor) = (Instant::now(), processor_s());
+    let (start, processor, memory) = (Instant::now(), processor_s(), memory_mb());
     let (journal, replay) = open(dir.path(), &keys);
     let (opened, processor) = (start.elapsed(), processor_s() - processor);
     commit(&journal, MESSAGES, 1, &octets);
@@ -100,7 +107,8 @@ fn measure(bytes: usize) {
     assert_eq!(u64::try_from(replay.pending).expect("fits"), MESSAGES);
     println!(
         "{MESSAGES} messages of {bytes} octets: filled in {filled:.1?}, opened in {opened:.2?} \
-         ({processor:.2} s of processor time), accepts after {accepted:.2?}"
+         ({processor:.2} s of processor time), accepts after {accepted:.2?}; memory from {memory} to {} MB",
+        memory_mb()
     );
 }
 

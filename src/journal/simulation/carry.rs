@@ -1,5 +1,6 @@
 //! Carrying: what waits for long lets its file go, keeps no message key, and survives any crash in between.
 
+use super::super::carried::Carried;
 use super::super::inspect;
 use super::super::{Error, Journal, Outcome, RecipientResult, RecipientState, Sync};
 use super::disk::{Faults, Random, Syncs};
@@ -217,4 +218,35 @@ fn a_parked_message_stays_parked_with_its_octets() {
     assert!(matches!(&entry.states[0], RecipientState::Parked { reason, .. } if reason == "poison"));
     assert_eq!(journal.octets(&ids[1]).as_ref(), Ok(&world.known[&ids[1]].body));
     assert_ne!(journal.octets(&ids[0]), Err(Error::Unknown(ids[0])));
+}
+
+/// Whatever stands in an authentic record, reading it back neither panics nor makes a message that contradicts itself.
+#[test]
+fn a_bent_record_is_refused_or_makes_sense() {
+    let (mut world, ids) = with_old_file(12);
+    let (journal, _) = world.open().expect("opens");
+    let submitted = submit(&mut world, &journal, 10);
+    let home = journal.home_of(&submitted).expect("there");
+    let record = journal.carried(&ids[1]).expect("can be carried");
+    let restored = |octets: &[u8]| {
+        let carried: Carried = minicbor::decode(octets).ok()?;
+        carried.restore(ids[1], Default::default(), &home)
+    };
+    let whole = restored(&record).expect("reads back");
+    assert_eq!(whole.entry.states, journal.entry(&ids[1]).expect("there").states);
+    let mut random = Random(1);
+    for _ in 0..20_000 {
+        let mut bent = record.clone();
+        for _ in 0..=random.below(2) {
+            let at = usize::try_from(random.below(bent.len() as u64)).expect("small");
+            match random.below(3) {
+                0 => bent.truncate(at.max(1)),
+                1 => bent[at] ^= 1 << random.below(8),
+                _ => bent[at] = u8::try_from(random.below(256)).expect("an octet"),
+            }
+        }
+        let Some(message) = restored(&bent) else { continue };
+        assert_eq!(message.entry.accept.id, ids[1]);
+        assert_eq!(message.entry.states.len(), message.entry.accept.envelope.recipients.len());
+    }
 }

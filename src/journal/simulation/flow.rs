@@ -243,3 +243,24 @@ fn results_of_a_message_keep_their_order() {
     let (journal, _) = world.open().expect("opens");
     assert_eq!(journal.entry(&id).expect("there").states, states);
 }
+
+/// A body stays in memory for the first attempt, not for those of the next days.
+#[test]
+fn a_deferred_message_leaves_the_cache() {
+    let mut world = World::new(2);
+    let (journal, _) = world.open().expect("opens");
+    let submitted = world.submit(&journal, 10).expect("submitted");
+    let id = world.wait(&journal, submitted).expect("accepted");
+    let recipients = u32::try_from(journal.entry(&id).expect("there").states.len()).expect("few");
+    assert!(journal.is_cached(&id));
+    for recipient in 0..recipients {
+        let (sender, receiver) = mpsc::channel();
+        let outcome = Outcome::Deferred { reply: "451 later".into(), next_at: Timestamp::from_s(9) };
+        let result = RecipientResult { recipient, at: Timestamp::from_s(1), next_hop: String::new(), outcome };
+        let done = Box::new(move |r| drop(sender.send(r)));
+        journal.record_results(id, vec![result], Sync::Now, Some(done)).expect("queued");
+        receiver.recv().expect("an answer").expect("recorded");
+        assert_eq!(journal.is_cached(&id), recipient + 1 < recipients, "after {recipient}");
+    }
+    assert_eq!(journal.octets(&id).as_ref(), Ok(&world.known[&id].body));
+}
