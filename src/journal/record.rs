@@ -1,6 +1,7 @@
 //! Records: what the journal keeps about a message, and the leaves of the evidence log that commit to it. Plain values with
 //! a fixed CBOR form; never I/O.
 
+use super::blinding::Blinding;
 use super::leaf::Leaf;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
@@ -78,6 +79,16 @@ pub enum Content {
     /// A stream of its own: its number in this message, at least 1.
     #[n(1)]
     Own(#[n(0)] u32),
+}
+
+impl Content {
+    /// The stream it is.
+    pub(super) fn stream(self) -> u32 {
+        match self {
+            Content::Original => super::message::ORIGINAL_STREAM,
+            Content::Own(stream) => stream,
+        }
+    }
 }
 
 /// How far delivery to one recipient is.
@@ -259,21 +270,22 @@ pub struct Entry {
     pub states: Arc<Vec<RecipientState>>,
     /// Terminal results with the index of their leaf, in log order. The position in this list is the result's ordinal.
     pub results: Arc<Vec<(u64, RecipientResult)>>,
-    pub(super) mek: Arc<Secret<32>>,
+    pub(super) blinding: Arc<Blinding>,
 }
 
 impl Entry {
-    /// The message key, for the sealer only: it encrypts one message in one archive unit.
-    pub fn mek(&self) -> &Secret<32> {
-        &self.mek
+    /// The message key, for the sealer only: it encrypts one message in one archive unit. `None` once that unit is sealed and the
+    /// message was carried.
+    pub fn mek(&self) -> Option<&Secret<32>> {
+        self.blinding.key()
     }
     /// Whether any recipient is still to be delivered to.
     pub fn is_pending(&self) -> bool {
         self.states.iter().any(RecipientState::is_pending)
     }
-    /// The ACCEPT leaf, as it stands in the log at `accept_index`.
-    pub fn accept_leaf(&self) -> Leaf {
-        Leaf::accept(&self.mek, &self.accept.id, &self.accept_octets)
+    /// The ACCEPT leaf, as it stands in the log at `accept_index`; `None` without the message key.
+    pub fn accept_leaf(&self) -> Option<Leaf> {
+        Some(Leaf::accept(self.mek()?, &self.accept.id, &self.accept_octets))
     }
 }
 
@@ -290,14 +302,6 @@ pub struct LateResult {
     pub ordinal: u64,
     /// The result.
     pub result: RecipientResult,
-    pub(super) mek: Arc<Secret<32>>,
-}
-
-impl LateResult {
-    /// The message key, for the sealer only.
-    pub fn mek(&self) -> &Secret<32> {
-        &self.mek
-    }
 }
 
 /// What a seal pass up to some index takes.
