@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 fn live_files(world: &World) -> Vec<PathBuf> {
     let names = world.disk.list(Path::new(DIR)).expect("names");
     let paths = names.iter().filter(|n| n.ends_with(".journal")).map(|n| Path::new(DIR).join(n));
-    paths.filter(|path| inspect(&world.disk.read(path).expect("read")).ordinal.is_some()).collect()
+    // A file may be removed while this looks.
+    paths.filter(|path| world.disk.read(path).is_ok_and(|octets| inspect(&octets).ordinal.is_some())).collect()
 }
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
