@@ -163,6 +163,10 @@ pub fn add(streams: &mut Streams, stream: u32, chunk: Chunk) {
     let chunks = streams.entry(stream).or_default();
     let at = chunks.partition_point(|c| c.offset < chunk.offset);
     if chunks.get(at).is_none_or(|c| c.offset != chunk.offset) {
+        // Most streams have one piece, and stay in memory until they are sealed.
+        if chunks.is_empty() {
+            chunks.reserve_exact(1);
+        }
         chunks.insert(at, chunk);
     }
 }
