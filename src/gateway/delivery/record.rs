@@ -130,17 +130,17 @@ impl Delivery {
         }
     }
 
-    /// Records and audits.
+    /// Records, and then audits: a kill between costs a line of the audit trail, the other way round a duplicate.
     pub(super) fn keep(&self, entry: &Entry, results: Vec<RecipientResult>, sync: Sync) {
         if results.is_empty() {
             return;
         }
-        for event in results.iter().filter_map(|result| event(entry, result, self.post.now())) {
-            self.post.audit().write(&event);
-        }
-        if let Err(e) = self.post.journal().record_results(entry.accept.id, results, sync, None) {
+        if let Err(e) = self.post.journal().record_results(entry.accept.id, results.clone(), sync, None) {
             // A lost result costs a duplicate after the next start, never a loss.
             tracing::error!("{}: result not recorded: {e}", entry.accept.id);
+        }
+        for event in results.iter().filter_map(|result| event(entry, result, self.post.now())) {
+            self.post.audit().write(&event);
         }
     }
 
