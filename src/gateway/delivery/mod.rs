@@ -9,6 +9,8 @@ mod connection;
 pub mod dsn;
 mod settle;
 
+pub use connection::credentials;
+
 use super::ending::{stopping, until};
 use super::observe::Event;
 use super::post::{AcceptedIds, Post, is_large};
@@ -16,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::journal::{Entry, Outcome, RecipientResult, RecipientState, Sync};
 use crate::mail::MailId;
 use agenda::{Agenda, Job, Workers};
-use connection::{Connection, Unreachable};
+use connection::{Connection, Surroundings, Unreachable};
 use settle::Fate;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,6 +46,7 @@ pub struct Delivery {
     agenda: Mutex<Agenda>,
     /// Per route: open connections that nobody uses, newest last.
     idle: Vec<Mutex<Vec<(Connection, Instant)>>>,
+    surroundings: Surroundings,
     /// The agenda has changed in a way the timer must see.
     changed: Notify,
     /// Present while a worker runs; `drained` waits for the last to go.
@@ -64,6 +67,7 @@ impl Delivery {
         Arc::new(Delivery {
             agenda: Mutex::new(Agenda::new(config.route.iter().map(|route| route.connections))),
             idle: config.route.iter().map(|_| Mutex::default()).collect(),
+            surroundings: Surroundings::default(),
             changed: Notify::new(),
             working: watch::channel(0).0,
             closing,
@@ -226,7 +230,7 @@ impl Delivery {
         let config = self.post.config();
         let route = &config.route[job.route];
         let sending = connection::Transaction { entry: &entry, recipients: &open, octets: &octets };
-        match connection::send(&self.post, route, connection, &sending).await {
+        match connection::send(&self.post, &self.surroundings, route, connection, &sending).await {
             Ok((fates, next_hop, connection)) => {
                 let workers = self.agenda().reached(job.route, self.post.now());
                 self.staff(job.route, workers);

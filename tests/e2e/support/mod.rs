@@ -4,6 +4,7 @@
 pub mod corpus;
 pub mod gateway;
 pub mod peers;
+pub mod script;
 pub mod sink;
 pub mod smtp;
 
