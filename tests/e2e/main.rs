@@ -13,5 +13,6 @@ mod path;
 mod protection;
 mod readers;
 mod refusals;
+mod routes;
 mod tamper;
 mod tricks;

@@ -1,293 +1,13 @@
 //! Next hops that misbehave: whatever they do, no mail is lost, none is reported as something it is not, and the next one gets
-//! through. All cases share one gateway, each has a route and a next hop of its own.
+//! through. All cases of a test share one gateway, each has a route and a next hop of its own.
 
-use crate::support::script::{Act, Moment, OFFERS, Script, say, say_and_close};
+mod cases;
+
+use crate::support::script::{OFFERS, Script};
 use crate::support::{Client, Gateway, Options, Sink, eventually};
+use cases::{Case, First, MESSAGE};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
-
-/// What must be recorded first for a recipient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum First {
-    Delivered,
-    /// With these words; delivered once the next hop behaves.
-    Deferred(&'static str),
-    /// With these words; never delivered.
-    Failed(&'static str),
-    /// Perhaps delivered: tried again with the same octets.
-    InDoubt(&'static str),
-}
-
-struct Case {
-    name: &'static str,
-    /// Lines of its route.
-    route: &'static str,
-    offers: &'static str,
-    mail: &'static str,
-    message: &'static [u8],
-    /// Local parts and what becomes of them.
-    recipients: &'static [(&'static str, First)],
-    play: fn(&Moment<'_>) -> Option<Vec<Act>>,
-}
-
-const MESSAGE: &[u8] = b"From: alice@example.org\r\nSubject: x\r\n\r\nbody\r\n";
-const EIGHT_BIT: &[u8] = b"From: alice@example.org\r\nSubject: x\r\n\r\nbody \xc3\xbc\r\n";
-const UTF8: &[u8] = b"From: alice@example.org\r\nSubject: \xc3\xbc\r\n\r\nbody\r\n";
-
-/// One recipient over a route in the clear.
-fn case(
-    name: &'static str,
-    recipients: &'static [(&'static str, First)],
-    play: fn(&Moment<'_>) -> Option<Vec<Act>>,
-) -> Case {
-    Case { name, route: "tls = \"none\"", offers: OFFERS, mail: "", message: MESSAGE, recipients, play }
-}
-
-/// A reply at every occurrence of a verb.
-macro_rules! at {
-    ($verb:literal, $acts:expr) => {
-        |moment| (moment.verb == $verb).then(|| $acts)
-    };
-    ($verb:literal in $session:literal, $acts:expr) => {
-        |moment| (moment.verb == $verb && moment.session == $session).then(|| $acts)
-    };
-    ($verb:literal of $nth:pat, $acts:expr) => {
-        |moment| (moment.verb == $verb && matches!(moment.nth, $nth)).then(|| $acts)
-    };
-}
-
-macro_rules! bob {
-    ($first:expr) => {
-        &[("bob", $first)]
-    };
-}
-
-fn pause(ms: u64) -> Act {
-    Act::Pause(Duration::from_millis(ms))
-}
-
-fn greetings() -> Vec<Case> {
-    use First::{Deferred, Delivered};
-    vec![
-        case("no-greeting", bob!(Deferred("timed out")), at!("connect", vec![Act::Hush])),
-        case("greeting-554", bob!(Deferred("554 5.7.1 go away")), at!("connect", say_and_close("554 5.7.1 go away"))),
-        case("greeting-421", bob!(Deferred("421 4.3.2 later")), at!("connect", say_and_close("421 4.3.2 later"))),
-        case("greeting-lines", bob!(Delivered), at!("connect", say("220-one\r\n220-two\r\n220 three"))),
-        case(
-            "greeting-slow",
-            bob!(Delivered),
-            at!("connect", [vec![pause(700)], say("220-a"), vec![pause(700)], say("220 b")].concat()),
-        ),
-        case("greeting-garbage", bob!(Deferred("no SMTP reply")), at!("connect", say("SSH-2.0-OpenSSH_9.2"))),
-        case("greeting-250", bob!(Deferred("misbehaved")), at!("connect", say("250 hello"))),
-        case("close-at-once", bob!(Deferred("connection")), at!("connect", vec![Act::Close])),
-        case("close-behind-greeting", bob!(Deferred("connection")), at!("connect", say_and_close("220 x"))),
-        case("close-at-ehlo", bob!(Deferred("connection")), at!("EHLO", vec![Act::Close])),
-        case("ehlo-502", bob!(Delivered), at!("EHLO", say("502 5.5.1 what"))),
-        case("ehlo-421", bob!(Deferred("421")), at!("EHLO", say_and_close("421 4.3.2 busy"))),
-        case("helo-550-too", bob!(Deferred("550")), |m| matches!(m.verb, "EHLO" | "HELO").then(|| say("550 5.7.1 no"))),
-        case("replies-by-octet", bob!(Delivered), |m| match m.verb {
-            "EHLO" => Some(vec![Act::Drip(b"250-x\r\n250-PIPELINING\r\n250 8BITMIME\r\n".to_vec())]),
-            "DATA" => Some(vec![Act::Drip(b"354 go\r\n".to_vec())]),
-            "dot" | "MAIL" | "RCPT" => Some(vec![Act::Drip(b"250-a\r\n250 b\r\n".to_vec())]),
-            _ => None,
-        }),
-        case("replies-by-octet-for-ever", bob!(Deferred("timed out")), |m| {
-            let drip = |_| vec![Act::Say(b"x".to_vec()), pause(300)];
-            (m.verb == "MAIL").then(|| [vec![Act::Say(b"250 ".to_vec())], (0..40).flat_map(drip).collect()].concat())
-        }),
-        case("bare-lf", bob!(Delivered), |m| match m.verb {
-            "connect" => Some(vec![Act::Say(b"220 x\n".to_vec())]),
-            "EHLO" => Some(vec![Act::Say(b"250-x\n250 PIPELINING\n".to_vec())]),
-            "DATA" => Some(vec![Act::Say(b"354 go\n".to_vec())]),
-            "dot" | "MAIL" | "RCPT" => Some(vec![Act::Say(b"250 ok\n".to_vec())]),
-            _ => None,
-        }),
-        case("long-lines", bob!(Delivered), |m| {
-            matches!(m.verb, "MAIL" | "RCPT" | "dot").then(|| say(&format!("250 {}", "x".repeat(200_000))))
-        }),
-        case("many-lines", bob!(Delivered), |m| {
-            matches!(m.verb, "RCPT" | "dot").then(|| say(&("250-x\r\n".repeat(5000) + "250 x")))
-        }),
-        case("endless-line", bob!(Deferred("octets")), at!("MAIL", vec![Act::Say(vec![b'2'; 20 << 20])])),
-    ]
-}
-
-fn codes() -> Vec<Case> {
-    use First::{Deferred, Delivered, Failed, InDoubt};
-    vec![
-        case("mixed-codes-yes", bob!(Deferred("two codes")), at!("RCPT", say("550-no\r\n250 yes"))),
-        case("mixed-codes-no", bob!(Failed("550 yes / no")), at!("RCPT", say("250-yes\r\n550 no"))),
-        case("code-299", bob!(Delivered), at!("MAIL", say("299 odd"))),
-        case("code-600", bob!(Deferred("no SMTP reply")), at!("RCPT", say("600 odd"))),
-        case("code-999-at-dot", bob!(InDoubt("no SMTP reply")), at!("dot", say("999 odd"))),
-        case("code-199", bob!(Deferred("no SMTP reply")), at!("MAIL", say("199 odd"))),
-        case("mail-354", bob!(Deferred("3xx")), at!("MAIL", say("354 go on"))),
-        case("dot-354", bob!(InDoubt("3xx")), at!("dot", say("354 go on"))),
-        case("data-250", bob!(Deferred("DATA answered")), at!("DATA", say("250 ok"))),
-        case("data-451", bob!(Deferred("451 4.3.0 no")), at!("DATA", say("451 4.3.0 no"))),
-        case("data-554", bob!(Failed("554 5.6.0 no")), at!("DATA", say("554 5.6.0 no"))),
-        case("yes-with-no-inside", bob!(Delivered), at!("dot", say("250 5.1.1 kept"))),
-        case("no-with-yes-inside", bob!(Failed("550 2.0.0 no")), at!("RCPT", say("550 2.0.0 no"))),
-        case(
-            "strange-text",
-            bob!(Failed("550 5.1.1 a b")),
-            at!("RCPT", { vec![Act::Say(b"550 5.1.1 a\0b\x1b[31m\xff\xfe\xe2\x80\xa8 \r\n".to_vec())] }),
-        ),
-        case("mail-550", bob!(Failed("550 5.7.1 not you")), at!("MAIL", say("550 5.7.1 not you"))),
-        case("mail-452", bob!(Deferred("452 4.3.1 full")), at!("MAIL", say("452 4.3.1 full"))),
-        case(
-            "recipients-mixed",
-            &[("bob", Delivered), ("gone", Failed("550 5.1.1")), ("later", Deferred("450 4.2.1")), ("dan", Delivered)],
-            |m| match m.line {
-                line if line.contains("gone") => Some(say("550 5.1.1 gone")),
-                line if line.contains("later") => Some(say("450 4.2.1 later")),
-                _ => None,
-            },
-        ),
-        case("nobody-and-354", &[("a", Failed("550")), ("b", Failed("550"))], |m| match m.verb {
-            "RCPT" => Some(say("550 5.1.1 no")),
-            "DATA" => Some(say("354 go")),
-            "dot" => Some(say("554 5.5.1 nobody")),
-            _ => None,
-        }),
-        case("nobody-and-250", &[("a", Failed("550")), ("b", Deferred("450"))], |m| match m.verb {
-            "RCPT" => Some(say(if m.line.contains("a@") { "550 5.1.1 no" } else { "450 4.2.1 no" })),
-            "DATA" => Some(say("250 ok")),
-            _ => None,
-        }),
-        case(
-            "too-many-recipients",
-            &[("a", Delivered), ("b", Delivered), ("c", Delivered), ("d", Delivered), ("e", Delivered)],
-            |m| (m.verb == "RCPT" && matches!(m.nth, 3..=5 | 8)).then(|| say("452 4.5.3 too many")),
-        ),
-        case("too-many-and-close", &[("a", Delivered), ("b", Delivered), ("c", Delivered)], |m| match m.verb {
-            "RCPT" if m.nth > 1 => Some(say("452 too many")),
-            "dot" => Some(say_and_close("250 2.0.0 kept, and bye")),
-            _ => None,
-        }),
-        case("too-many-552", &[("a", Delivered), ("b", Delivered)], at!("RCPT" of 2, say("552 5.5.3 too many"))),
-        case("one-552", bob!(Deferred("552 too many")), at!("RCPT", say("552 too many"))),
-    ]
-}
-
-fn endings() -> Vec<Case> {
-    use First::{Deferred, Delivered, Failed, InDoubt};
-    vec![
-        case("close-at-mail", bob!(Deferred("connection")), at!("MAIL", vec![Act::Close])),
-        case("close-at-rcpt", bob!(Deferred("connection")), at!("RCPT", vec![Act::Close])),
-        case("close-at-data", bob!(Deferred("connection")), at!("DATA", vec![Act::Close])),
-        case("close-behind-354", bob!(Deferred("connection")), at!("DATA", say_and_close("354 go"))),
-        case("421-at-mail", bob!(Deferred("421 4.3.2")), at!("MAIL", say_and_close("421 4.3.2 down"))),
-        case("421-at-rcpt", bob!(Deferred("421 4.3.2")), at!("RCPT", say_and_close("421 4.3.2 down"))),
-        case("421-at-data", bob!(Deferred("421 4.3.2")), at!("DATA", say_and_close("421 4.3.2 down"))),
-        case("421-at-dot", bob!(Deferred("421 4.3.2")), at!("dot", say_and_close("421 4.3.2 down"))),
-        case("451-at-dot", bob!(Deferred("451 4.3.0")), at!("dot", say("451 4.3.0 no"))),
-        case("554-at-dot", bob!(Failed("554 5.7.1 spam")), at!("dot", say("554 5.7.1 spam"))),
-        case("slow-dot", bob!(Delivered), at!("dot", [vec![pause(1500)], say("250 2.0.0 kept")].concat())),
-        case("silent-mail", bob!(Deferred("MAIL")), at!("MAIL", vec![Act::Hush])),
-        case("silent-rcpt", bob!(Deferred("RCPT")), at!("RCPT", vec![Act::Hush])),
-        case("silent-data", bob!(Deferred("DATA")), at!("DATA", vec![Act::Hush])),
-        case("silent-dot", bob!(InDoubt("timed out")), at!("dot" in 1, vec![Act::Hush])),
-        case("close-at-dot", bob!(InDoubt("connection")), at!("dot" in 1, vec![Act::Close])),
-        case("early-yes", bob!(Deferred("misbehaved")), at!("DATA", say("354 go\r\n250 2.0.0 kept"))),
-        Case {
-            // Long enough to be read while it is written.
-            message: LONG,
-            ..case("early-yes-in-data", bob!(Deferred("misbehaved")), at!("data" of 3, say("250 2.0.0 kept")))
-        },
-        Case {
-            message: LONG,
-            ..case("refused-in-data", bob!(Failed("552 5.3.4")), at!("data" of 3, say_and_close("552 5.3.4 too big")))
-        },
-        Case {
-            message: LONG,
-            ..case("close-in-data", bob!(Deferred("connection")), at!("data" of 3, vec![Act::Close]))
-        },
-        case("answers-in-one-packet", bob!(Delivered), |m| match m.verb {
-            "MAIL" => Some(vec![]),
-            "RCPT" => Some(vec![]),
-            "DATA" => Some(say("250 m\r\n250 r\r\n354 go")),
-            _ => None,
-        }),
-        case("answers-out-of-order", bob!(Deferred("3xx")), |m| match m.verb {
-            "MAIL" => Some(say("354 go\r\n250 m\r\n250 r")),
-            "RCPT" | "DATA" => Some(vec![]),
-            _ => None,
-        }),
-        case("surplus-answer", bob!(Delivered), at!("dot", say("250 2.0.0 kept\r\n250 again"))),
-    ]
-}
-
-fn downgrades() -> Vec<Case> {
-    use First::{Deferred, Delivered, Failed, InDoubt};
-    let opportunistic = |case: Case| Case { route: "tls = \"opportunistic\"", offers: "PIPELINING\nSTARTTLS", ..case };
-    let required = |case: Case| Case { route: "tls = \"required\"", offers: "PIPELINING\nSTARTTLS", ..case };
-    vec![
-        opportunistic(case("tls-454", bob!(Delivered), at!("STARTTLS", say("454 4.7.0 no")))),
-        opportunistic(case("tls-garbage", bob!(Delivered), at!("STARTTLS", say("what?")))),
-        opportunistic(case("tls-close", bob!(Delivered), at!("STARTTLS", vec![Act::Close]))),
-        opportunistic(case("tls-no-handshake", bob!(Delivered), at!("STARTTLS", say_and_close("220 go")))),
-        opportunistic(case("tls-injected", bob!(Delivered), at!("STARTTLS", say("220 go\r\n250 injected")))),
-        required(case("must-tls-454", bob!(Deferred("454 4.7.0")), at!("STARTTLS", say("454 4.7.0 no")))),
-        required(case("must-tls-garbage", bob!(Deferred("no SMTP reply")), at!("STARTTLS", say("what?")))),
-        required(case(
-            "must-tls-no-handshake",
-            bob!(Deferred("TLS handshake")),
-            at!("STARTTLS", say_and_close("220 go")),
-        )),
-        required(case("must-tls-injected", bob!(Deferred("octets behind")), {
-            at!("STARTTLS", say("220 go\r\n250 injected"))
-        })),
-        Case { offers: "SIZE 10", ..case("size-10", bob!(Failed("at most 10")), |_| None) },
-        Case { offers: "SMTPUTF8", message: EIGHT_BIT, ..case("no-8bitmime", bob!(Failed("8BITMIME")), |_| None) },
-        Case {
-            offers: "8BITMIME",
-            mail: " SMTPUTF8",
-            message: UTF8,
-            ..case("no-smtputf8", bob!(Failed("SMTPUTF8")), |_| None)
-        },
-        Case {
-            route: "tls = \"none\"\nprotocol = \"lmtp\"",
-            ..case("lmtp", &[("a", Delivered), ("b", Failed("550 5.2.0")), ("c", Deferred("452 4.2.2"))], {
-                at!("dot" of 1, say("250 2.0.0 kept\r\n550 5.2.0 no\r\n452 4.2.2 full"))
-            })
-        },
-        Case {
-            route: "tls = \"none\"\nprotocol = \"lmtp\"",
-            ..case("lmtp-lost", &[("a", Delivered), ("b", InDoubt("connection"))], {
-                at!("dot" in 1, say_and_close("250 2.0.0 kept"))
-            })
-        },
-        Case { offers: "CHUNKING\n8BITMIME", ..case("bdat", bob!(Delivered), |_| None) },
-        Case { offers: "CHUNKING", ..case("bdat-502", bob!(Delivered), at!("BDAT", say_and_close("502 5.5.1 what"))) },
-        Case { offers: "CHUNKING", ..case("bdat-550", bob!(Failed("550 5.7.1")), at!("dot", say("550 5.7.1 spam"))) },
-        Case {
-            offers: "CHUNKING",
-            ..case("bdat-lost", bob!(InDoubt("connection")), at!("dot" in 1, vec![Act::Close]))
-        },
-    ]
-}
-
-/// More than the buffers between two sockets hold.
-const LONG: &[u8] = &{
-    let mut octets = [b'x'; 4 << 20];
-    let header = b"From: alice@example.org\r\nSubject: x\r\n\r\n";
-    let mut at = 0;
-    while at < header.len() {
-        octets[at] = header[at];
-        at += 1;
-    }
-    at += 64;
-    while at + 1 < octets.len() {
-        octets[at] = b'\r';
-        octets[at + 1] = b'\n';
-        at += 64;
-    }
-    octets[octets.len() - 2] = b'\r';
-    octets[octets.len() - 1] = b'\n';
-    octets
-};
 
 /// What the audit trail says: by id and recipient, event and detail.
 type Trail = HashMap<(String, String), Vec<(String, String)>>;
@@ -341,19 +61,26 @@ fn verdict(trail: &Trail, id: &str, recipient: &str, first: First) -> Option<Res
     })
 }
 
-fn run(cases: Vec<Case>) {
-    let sink = Sink::start();
-    let hops: Vec<Script> = cases.iter().map(|case| Script::start(case.offers, case.play)).collect();
-    let mut gateway = Gateway::prepare(&Options {
-        next_hop: sink.port(),
-        more: "[queue]\nretry_s = [1]\n[timeouts]\ninitial_s = 2\nmail_s = 2\nrcpt_s = 2\ndata_start_s = 2\ndata_block_s = 3\ndata_done_s = 3\n".to_owned(),
-        ..Options::default()
-    });
+/// Each of these times is waited out by a case.
+const SHORT: &str =
+    "[timeouts]\ninitial_s = 2\nmail_s = 2\nrcpt_s = 2\ndata_start_s = 2\ndata_block_s = 3\ndata_done_s = 3\n";
+
+/// A gateway with a route for each case.
+fn gateway(sink: &Sink, cases: &[Case], hops: &[Script], timeouts: &str) -> Gateway {
+    let more = format!("[queue]\nretry_s = [1]\n{timeouts}");
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), more, ..Options::default() });
     gateway.edit_config(|text| {
-        let routes: String = cases.iter().zip(&hops).map(|(case, hop)| route(case, hop)).collect();
+        let routes: String = cases.iter().zip(hops).map(|(case, hop)| route(case, hop)).collect();
         text.replacen("[[route]]", &format!("{routes}[[route]]"), 1)
     });
     gateway.serve();
+    gateway
+}
+
+fn run(cases: Vec<Case>) {
+    let sink = Sink::start();
+    let hops: Vec<Script> = cases.iter().map(|case| Script::start(case.offers, case.play)).collect();
+    let gateway = gateway(&sink, &cases, &hops, SHORT);
     let ids: Vec<String> = cases.iter().map(|case| send(&gateway, case)).collect();
     let begun = Instant::now();
     let expected: Vec<(&str, String, First)> = cases
@@ -468,20 +195,54 @@ fn arrived(case: &Case, hop: &Script, id: &str) {
 
 #[test]
 fn greetings_and_replies_of_any_shape() {
-    run(greetings());
+    run(cases::greetings());
 }
 
 #[test]
 fn codes_that_mean_nothing_or_too_much() {
-    run(codes());
+    run(cases::codes());
 }
 
 #[test]
 fn connections_that_end_anywhere() {
-    run(endings());
+    run(cases::endings());
 }
 
 #[test]
 fn next_hops_that_offer_too_little_or_lie_about_it() {
-    run(downgrades());
+    run(cases::downgrades());
+}
+
+/// Two mails, one after the other: the second comes when the first one's connection is idle, dead or spoilt.
+#[test]
+fn a_connection_that_was_spoilt_while_idle_costs_nobody_anything() {
+    let cases = cases::idle();
+    let sink = Sink::start();
+    let hops: Vec<Script> = cases.iter().map(|case| Script::start(case.offers, case.play)).collect();
+    let gateway = gateway(&sink, &cases, &hops, "");
+    const GONE: &[(&str, First)] = &[("gone", First::Failed(""))];
+    let first_of = |case: &Case| if case.name.starts_with("rset") { GONE } else { case.recipients };
+    let firsts: Vec<(String, String)> = cases
+        .iter()
+        .map(|case| {
+            let recipients = first_of(case);
+            (send(&gateway, &Case { recipients, ..*case }), format!("{}@{}.example", recipients[0].0, case.name))
+        })
+        .collect();
+    eventually("the first ones are done", Duration::from_secs(30), || {
+        let trail = trail(&gateway);
+        firsts.iter().all(|first| trail.contains_key(first)).then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(800));
+    let seconds: Vec<String> = cases.iter().map(|case| send(&gateway, case)).collect();
+    let verdicts = eventually("the second ones have a result", Duration::from_secs(30), || {
+        let trail = trail(&gateway);
+        let of =
+            |(case, id): (&Case, &String)| verdict(&trail, id, &format!("bob@{}.example", case.name), First::Delivered);
+        cases.iter().zip(&seconds).map(of).collect::<Option<Vec<_>>>()
+    });
+    for ((case, hop), verdict) in cases.iter().zip(&hops).zip(verdicts) {
+        assert_eq!(verdict, Ok(()), "{}", case.name);
+        assert_eq!(hop.sessions(), if case.name == "reused" { 1 } else { 2 }, "{}", case.name);
+    }
 }

@@ -3,15 +3,16 @@
 use super::{Error, certified, fault, provider, read_certificates};
 use crate::gateway::config::{PinnedKey, Route, RouteTls};
 use aws_lc_rs::digest;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
+use x509_cert::der::Decode;
 
 /// Where systems keep the certificates of the authorities they trust: Debian and Alpine, Fedora, openSUSE, the BSDs.
 const SYSTEM_AUTHORITIES: [&str; 4] = [
@@ -52,15 +53,13 @@ fn verifier(route: &Route) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     if route.tls != RouteTls::Verified {
         return Ok(Arc::new(AnyPeer(provider())));
     }
-    let chain = match (&route.ca_file, route.pinned_keys.is_empty()) {
-        (Some(file), _) => Some(authorities(file)?),
-        (None, true) => Some(system_authorities()?),
-        (None, false) => None,
+    let pins = route.pinned_keys.clone();
+    let (chain, named) = match (&route.ca_file, pins.is_empty()) {
+        (Some(file), _) => (Some(authorities(file)?), read_certificates(file)?),
+        (None, true) => (Some(system_authorities()?), Vec::new()),
+        (None, false) => (None, Vec::new()),
     };
-    match chain {
-        Some(chain) if route.pinned_keys.is_empty() => Ok(chain),
-        chain => Ok(Arc::new(PinnedPeer { pins: route.pinned_keys.clone(), chain, provider: provider() })),
-    }
+    Ok(Arc::new(TrustedPeer { pins, chain, named, provider: provider() }))
 }
 
 fn authorities(file: &Path) -> Result<Arc<WebPkiServerVerifier>, Error> {
@@ -150,15 +149,36 @@ impl ServerCertVerifier for AnyPeer {
     }
 }
 
-/// Accepts a certificate with a pinned key, or one that chains and names the host where there is somebody to chain to.
+/// Whether a certificate is for `name`, now.
+fn is_for(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<ServerCertVerified, rustls::Error> {
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+    let bad = |_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding);
+    let parsed = x509_cert::Certificate::from_der(certificate).map_err(bad)?;
+    let validity = parsed.tbs_certificate().validity();
+    if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
+        return Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYet));
+    }
+    if now.as_secs() > validity.not_after.to_unix_duration().as_secs() {
+        return Err(rustls::Error::InvalidCertificate(CertificateError::Expired));
+    }
+    Ok(ServerCertVerified::assertion())
+}
+
+/// Accepts a certificate with a pinned key; one that stands in `ca_file` itself, is for the host and has not ended, which webpki
+/// would not take when it signed itself; and one that chains and names the host, where there is somebody to chain to.
 #[derive(Debug)]
-struct PinnedPeer {
+struct TrustedPeer {
     pins: Vec<PinnedKey>,
     chain: Option<Arc<WebPkiServerVerifier>>,
+    named: Vec<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for PinnedPeer {
+impl ServerCertVerifier for TrustedPeer {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -170,6 +190,9 @@ impl ServerCertVerifier for PinnedPeer {
         let key = key_of(leaf)?;
         if self.pins.contains(&key) {
             return Ok(ServerCertVerified::assertion());
+        }
+        if self.named.contains(leaf) {
+            return is_for(leaf, name, now);
         }
         match &self.chain {
             Some(chain) => chain.verify_server_cert(leaf, intermediates, name, ocsp, now),
@@ -194,5 +217,34 @@ impl ServerCertVerifier for PinnedPeer {
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_the_file_itself_still_has_to_be_for_the_host_and_now() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut wished = rcgen::CertificateParams::new(["mx.example".to_owned()]).expect("a name");
+        wished.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        wished.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        let certificate = wished.self_signed(&key).expect("signed");
+        let check = |name: &str, at_s: u64, expected: Option<CertificateError>| {
+            let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at_s));
+            let name = ServerName::try_from(name.to_owned()).expect("a name");
+            let expected = expected.map(rustls::Error::InvalidCertificate);
+            assert_eq!(is_for(certificate.der(), &name, now).err(), expected, "{name:?} {at_s}");
+        };
+        // 1 January and 1 February 2020.
+        let (start, end) = (1_577_836_800, 1_580_515_200);
+        check("mx.example", start, None);
+        check("mx.example", end, None);
+        check("mx.example", start - 1, Some(CertificateError::NotValidYet));
+        check("mx.example", end + 1, Some(CertificateError::Expired));
+        let name = ServerName::try_from("other.example".to_owned()).expect("a name");
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(start));
+        assert!(is_for(certificate.der(), &name, now).is_err());
     }
 }

@@ -74,6 +74,7 @@ struct State {
     is_good: AtomicBool,
     is_over: AtomicBool,
     sessions: AtomicUsize,
+    peers: Mutex<Vec<String>>,
     commands: Mutex<Vec<String>>,
     seen: Mutex<Vec<Seen>>,
 }
@@ -90,12 +91,15 @@ impl Script {
         play: impl Fn(&Moment<'_>) -> Option<Vec<Act>> + Send + Sync + 'static,
     ) -> Script {
         let socket = TcpListener::bind(address).expect("bind");
+        // So small that a client cannot write all of a message to one who does not read.
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 16 * 1024).expect("buffer size");
         let state = State {
             play: Box::new(play),
             offers: offers.to_owned(),
             is_good: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             sessions: AtomicUsize::new(0),
+            peers: Mutex::default(),
             commands: Mutex::default(),
             seen: Mutex::default(),
         };
@@ -111,6 +115,8 @@ impl Script {
                 std::thread::spawn(move || {
                     // A client that breaks off is no fault of the next hop.
                     if let Ok(stream) = stream {
+                        let peer = stream.peer_addr().expect("an address").ip().to_string();
+                        state.peers.lock().expect("lock").push(peer);
                         let _ended = Session::new(&state, &stream, session).converse();
                     }
                 });
@@ -129,6 +135,10 @@ impl Script {
     /// Sessions so far.
     pub fn sessions(&self) -> usize {
         self.state.sessions.load(Ordering::SeqCst)
+    }
+    /// Addresses that connected, one for each session.
+    pub fn peers(&self) -> Vec<String> {
+        self.state.peers.lock().expect("lock").clone()
     }
     /// Command lines so far.
     pub fn commands(&self) -> Vec<String> {
