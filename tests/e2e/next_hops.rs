@@ -31,12 +31,17 @@ fn send(gateway: &Gateway, case: &Case) -> String {
     client.command("EHLO client.example.org");
     let parameters = format!("MAIL FROM:<alice@example.org> BODY=8BITMIME{}", case.mail);
     assert!(client.command(&parameters).starts_with("250"), "{}", case.name);
+    // Who is not named gets a transaction of his own.
+    let mut named = String::new();
     for (local, _) in case.recipients {
+        named.push_str(if named.is_empty() { "To: " } else { ",\r\n\t" });
+        named.push_str(&format!("{local}@{}.example", case.name));
         let reply = client.command(&format!("RCPT TO:<{local}@{}.example>", case.name));
         assert!(reply.starts_with("250"), "{}: {reply}", case.name);
     }
+    named.push_str("\r\n");
     client.command("DATA");
-    client.send(&crate::support::smtp::stuffed(case.message));
+    client.send(&crate::support::smtp::stuffed(&[named.as_bytes(), case.message].concat()));
     let reply = client.reply();
     assert!(reply.starts_with("250 "), "{}: {reply}", case.name);
     reply.rsplit(' ').next().expect("an id").to_owned()

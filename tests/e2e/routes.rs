@@ -12,7 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 fn send(gateway: &Gateway, recipients: &[&str]) -> String {
     let mut client = Client::connect(gateway.ports.outbound);
     client.command("EHLO client.example.org");
-    let reply = client.deliver("alice@example.org", recipients, MESSAGE);
+    // Who is not named gets a transaction of his own.
+    let message = [format!("To: {}\r\n", recipients.join(", ")).as_bytes(), MESSAGE].concat();
+    let reply = client.deliver("alice@example.org", recipients, &message);
     assert!(reply.starts_with("250 "), "{reply}");
     reply.rsplit(' ').next().expect("an id").to_owned()
 }

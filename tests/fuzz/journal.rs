@@ -16,9 +16,11 @@ fn sample() -> Vec<u8> {
     let dir = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         dir: dir.path().to_owned(),
+        mirror: None,
         file_bytes: FILE_BYTES_MIN,
         spares: 0,
         low_space_bytes: 0,
+        kept_bytes: 1 << 40,
         danger_volatile_filesystem: true,
     };
     let keys = Keys { host: Secret::new([7; 32]), archive: hpke::generate().expect("a pair").1 };

@@ -8,7 +8,7 @@ mod marker;
 mod mx;
 mod session;
 
-use super::settle::Fate;
+use super::settle::{Fate, Reports};
 use crate::gateway::config::{HostPort, NextHops, Route};
 use crate::gateway::observe::Event;
 use crate::gateway::post::Post;
@@ -47,8 +47,8 @@ pub struct Unreachable {
     pub next_hop: String,
 }
 
-/// Fates in the order of the transaction's recipients, the next hop, and the connection if it can be used again.
-type Sent = (Vec<Fate>, String, Option<Connection>);
+/// Fates and next hops in the order of the transaction's recipients, and the connection if it can be used again.
+type Sent = (Vec<Fate>, Vec<String>, Option<Connection>);
 
 /// Sends over a connection that is open already, or over new ones.
 pub async fn send(
@@ -68,11 +68,11 @@ pub async fn send(
             let sessions_max = hops.len();
             let way = Way { config: &config, route, surroundings, resolver: None, sessions_max, domain: None };
             let connection = trip.tour(&way, &hops, reused, everybody).await?;
-            Ok((trip.fates, trip.next_hops.join(", "), connection))
+            Ok((trip.fates, trip.next_hops, connection))
         }
         NextHops::Mx => {
             let connection = trip.by_domain(&config, surroundings, route, reused).await;
-            Ok((trip.fates, trip.next_hops.join(", "), connection))
+            Ok((trip.fates, trip.next_hops, connection))
         }
     }
 }
@@ -84,7 +84,7 @@ struct Trip<'t> {
     octets: Cow<'t, [u8]>,
     survey: Survey,
     fates: Vec<Fate>,
-    /// Those that had the last word, one for each domain.
+    /// Who had the last word.
     next_hops: Vec<String>,
 }
 
@@ -115,8 +115,9 @@ impl<'t> Trip<'t> {
     fn new(post: &'t Arc<Post>, transaction: &'t Transaction<'t>, octets: Cow<'t, [u8]>) -> Trip<'t> {
         let untried = Fate::Deferred { reply: "no next hop was tried".to_owned() };
         let survey = Survey::of(&octets);
-        let fates = vec![untried; transaction.recipients.len()];
-        Trip { post, transaction, octets, survey, fates, next_hops: Vec::new() }
+        let count = transaction.recipients.len();
+        let (fates, next_hops) = (vec![untried; count], vec![String::new(); count]);
+        Trip { post, transaction, octets, survey, fates, next_hops }
     }
 
     /// Recipients of one domain after those of another; one that cannot be reached delays no other.
@@ -227,9 +228,6 @@ impl<'t> Trip<'t> {
                 Some(_) => quit(visit.connection),
             }
         }
-        if !last.is_empty() && !self.next_hops.contains(&last) {
-            self.next_hops.push(last.clone());
-        }
         match reached {
             Reached::Yes => Ok(kept),
             Reached::No => {
@@ -264,6 +262,7 @@ impl<'t> Trip<'t> {
                 Err(reply) => {
                     way.surroundings.fails(&hop.to_string(), way.config);
                     self.settle(&todo, &Fate::Deferred { reply: format!("{hop}: {reply}") });
+                    todo.iter().for_each(|&at| self.next_hops[at] = hop.to_string());
                     left.extend(todo);
                     return Visit { left, connection: None, reached };
                 }
@@ -278,7 +277,8 @@ impl<'t> Trip<'t> {
                 continue;
             }
             age = Age::Used;
-            let again = self.take(&todo, &report, &mut left);
+            todo.iter().for_each(|&at| self.next_hops[at] = hop.to_string());
+            let again = self.take(&todo, &report, spoken.reports(), &mut left);
             if report.chunking == Chunking::Refused {
                 chunking = Chunking::Refused;
             } else if again.len() == todo.len() {
@@ -298,10 +298,10 @@ impl<'t> Trip<'t> {
     }
 
     /// Keeps what a report says. Who was deferred is left for another next hop; who is to be offered again at once, is answered.
-    fn take(&mut self, todo: &[usize], report: &Report, left: &mut Vec<usize>) -> Vec<usize> {
+    fn take(&mut self, todo: &[usize], report: &Report, reports: Reports, left: &mut Vec<usize>) -> Vec<usize> {
         let mut again = Vec::new();
         for (&at, outcome) in todo.iter().zip(&report.outcomes) {
-            self.fates[at] = fate(outcome);
+            self.fates[at] = fate(outcome, reports);
             match outcome.verdict {
                 Verdict::Deferred => left.push(at),
                 Verdict::NextTransaction => again.push(at),
@@ -337,10 +337,10 @@ fn is_about_the_message(report: &Report) -> bool {
     report.progress == Progress::MailTaken || report.next == Next::Reuse || !report.outcomes.iter().all(is_deferred)
 }
 
-fn fate(outcome: &Outcome) -> Fate {
+fn fate(outcome: &Outcome, reports: Reports) -> Fate {
     let reply = outcome.text.clone();
     match outcome.verdict {
-        Verdict::Delivered => Fate::Delivered { reply },
+        Verdict::Delivered => Fate::Delivered { reply, reports },
         Verdict::Deferred | Verdict::NextTransaction => Fate::Deferred { reply },
         Verdict::InDoubt => Fate::Deferred { reply: format!("perhaps delivered: {reply}") },
         Verdict::Failed => Fate::Failed { status: outcome.status.clone(), reply },

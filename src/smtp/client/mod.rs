@@ -23,7 +23,7 @@ mod transaction;
 
 pub use answer::Answer;
 pub use capabilities::{Capabilities, Extension, Mechanism};
-pub use content::Survey;
+pub use content::{Octets, Survey};
 pub use login::Credentials;
 pub use outcome::{Origin, Outcome, Verdict};
 pub use session::{Chunking, Client, Event, Failure, Next, Progress, Report, Stage, Trust};

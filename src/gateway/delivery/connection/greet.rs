@@ -194,7 +194,9 @@ async fn encrypt(mut connection: Connection, way: &Way<'_>, hop: &HostPort) -> R
     let handshake = |e: io::Error| {
         format!("TLS handshake: {}", if e.kind() == io::ErrorKind::TimedOut { why(&e) } else { e.to_string() })
     };
-    connection.stream = connection.stream.connect_tls(settings, &hop.host).await.map_err(handshake)?;
+    let limit = Duration::from_secs(way.config.timeouts.initial_s);
+    let greeted = tokio::time::timeout(limit, connection.stream.connect_tls(settings, &hop.host)).await;
+    connection.stream = greeted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(handshake)?;
     let trust = if way.route.tls == RouteTls::Verified { Trust::Verified } else { Trust::Unverified };
     connection.client.tls_started(trust, &mut out);
     until_ready(&mut connection, way, &mut out).await?;

@@ -2,9 +2,10 @@
 //! that a reply before the end of data is never taken for one behind it.
 
 use crate::gateway::config::{HostPort, Timeouts};
+use crate::gateway::delivery::settle::Reports;
 use crate::gateway::wire::{Pending, Stream};
 use crate::mail::Envelope;
-use crate::smtp::client::{Client, Event, Report, Stage, Survey};
+use crate::smtp::client::{Client, Event, Extension, Report, Stage, Survey};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -44,9 +45,25 @@ impl Connection {
         self.domain.as_deref() == Some(domain)
     }
 
+    /// Who tells senders of what comes after.
+    pub fn reports(&self) -> Reports {
+        if self.client.capabilities().has(Extension::Dsn) { Reports::NextHop } else { Reports::Nobody }
+    }
+
     /// Whether it is young, and the next hop has neither closed it nor said anything unasked (421, mostly).
-    fn is_usable(&self) -> bool {
-        self.opened.elapsed() < AGE_MAX && self.stream.pending() == Pending::Nothing
+    async fn is_usable(&mut self) -> bool {
+        if self.opened.elapsed() >= AGE_MAX {
+            return false;
+        }
+        match (self.stream.pending(), &self.stream) {
+            (Pending::Nothing, _) => true,
+            // Perhaps TLS alone had something to say.
+            (Pending::Octets, Stream::Client(_)) => {
+                let said = self.stream.read(&mut [0; 1], MOMENT).await;
+                said.is_err_and(|e| e.kind() == io::ErrorKind::TimedOut)
+            }
+            (Pending::Octets | Pending::End, _) => false,
+        }
     }
 
     /// Says goodbye.
@@ -64,8 +81,10 @@ impl Connection {
     /// One transaction, to its end.
     pub async fn deliver(&mut self, envelope: Envelope, survey: Survey, octets: &[u8], timeouts: &Timeouts) -> Report {
         let recipients = envelope.recipients.len();
-        if !self.is_usable() {
-            return Report::lost(vec![self.client.lost("the next hop had closed the connection"); recipients]);
+        if !self.is_usable().await {
+            let outcome =
+                self.client.lost("the next hop closed the connection, or spoke unasked, before a message was sent");
+            return Report::lost(vec![outcome; recipients]);
         }
         let mut out = Vec::new();
         let mut event = self.client.deliver(envelope, survey, &mut out);
