@@ -149,6 +149,10 @@ fn to_next_hops(route: &Route, report: &mut Report) {
         let help = "password_file names a file whose first line is the password; chmod go= it";
         report.fault(Error::new(format_args!("{}: {e}", route.name())).with_help(help));
     }
+    if route.tls != RouteTls::Verified {
+        let text = format_args!("{}: its credentials go to whoever answers there", route.name()).to_string();
+        report.warn(text, "tls = \"verified\", with ca_file or pinned_keys");
+    }
     for secret in credentials.password_file.iter().chain(&route.client_key).filter(|path| others_may_read(path)) {
         let text = format_args!("{}: others may read it", secret.display()).to_string();
         report.warn(text, &format!("chmod go= {}", secret.display()));

@@ -1,12 +1,14 @@
 //! Brings one transaction to the next hops of a route: which of them in which order, and what is left for the next one. An outcome
 //! for every recipient comes of it, or word that nobody could be spoken to.
 //!
-//! `mx` asks DNS for next hops, `greet` opens a session with one, `session` speaks in it, `marker` finishes the octets.
+//! `mx` asks DNS for next hops, `greet` opens a session with one, `session` speaks in it, `marker` finishes the octets,
+//! `surroundings` remembers who was silent.
 
 mod greet;
 mod marker;
 mod mx;
 mod session;
+mod surroundings;
 
 use super::settle::{Fate, Reports};
 use crate::gateway::config::{HostPort, NextHops, Route};
@@ -18,11 +20,11 @@ use crate::smtp::client::{Chunking, Next, Outcome, Progress, Report, Survey, Ver
 use greet::Way;
 pub use greet::credentials;
 use mx::Routing;
-pub use mx::Surroundings;
 pub use session::Connection;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+pub use surroundings::Surroundings;
 
 /// Hosts of one domain that are spoken with in one attempt; those who said "later" keep the others for the next one.
 const MX_SESSIONS_MAX: usize = 2;
@@ -131,8 +133,8 @@ impl<'t> Trip<'t> {
         let mut kept = reused;
         for (domain, members) in self.domains() {
             let key = format!("mx:{domain}");
-            if surroundings.is_failing(&key) {
-                let reply = format!("{domain}: none of its mail hosts could be reached a moment ago");
+            if surroundings.is_failing(&key) || surroundings.is_slow(&domain) {
+                let reply = format!("{domain}: its mail hosts do not answer just now");
                 self.settle(&members, &Fate::Deferred { reply });
                 continue;
             }

@@ -1,8 +1,9 @@
 //! Opens a session with one next hop: address, TCP, greeting, TLS as the route wants, login. Never sends in the clear what a route
 //! wants encrypted.
 
-use super::mx::{self, Surroundings};
+use super::mx;
 use super::session::{Connection, why};
+use super::surroundings::Surroundings;
 use crate::gateway::config::{Config, CredentialsFrom, HostPort, Route, RouteTls};
 use crate::gateway::tls::client as tls;
 use crate::gateway::wire::Stream;
@@ -37,6 +38,7 @@ pub struct Way<'a> {
 
 /// Opens a session over the first of the host's addresses that works; else says what was wrong with the last one.
 pub async fn open(way: &Way<'_>, hop: &HostPort, chunking: Chunking) -> Result<Connection, String> {
+    let _trying = way.domain.map(|domain| way.surroundings.try_domain(domain));
     let mut last = "has no address that this route's source_address can reach".to_owned();
     for address in addresses(way, hop).await?.into_iter().take(ADDRESSES_MAX) {
         let Ok(source) = source(&way.route.source_address, address.ip()) else { continue };

@@ -1,84 +1,14 @@
-//! Next hops by DNS: MX records, addresses (RFC 5321 section 5.1, RFC 7505), and a short memory of who did not answer. Says what DNS
-//! says; it never guesses when DNS is silent.
+//! Next hops by DNS: MX records and addresses (RFC 5321 section 5.1, RFC 7505). Says what DNS says; it never guesses when DNS is
+//! silent.
 
-use crate::gateway::config::{Config, HostPort};
+use crate::gateway::config::HostPort;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData};
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Hosts of one domain that are looked at.
-const HOSTS_MAX: usize = 10;
-/// Next hops and domains that are remembered as silent; more, and the memory begins anew.
-const FAILING_MAX: usize = 10_000;
-/// How long they are remembered at most.
-const FAILING: Duration = Duration::from_secs(60);
-
-/// What is known of the world outside: resolvers with what they remember, and next hops that were silent a moment ago.
-#[derive(Default)]
-pub struct Surroundings {
-    resolvers: Mutex<HashMap<Vec<SocketAddr>, TokioResolver>>,
-    failing: Mutex<HashMap<String, Instant>>,
-}
-
-impl Surroundings {
-    /// The resolver that asks these servers, or those of the system.
-    pub fn resolver(&self, servers: &[SocketAddr]) -> Result<TokioResolver, String> {
-        let mut resolvers = self.resolvers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(resolver) = resolvers.get(servers) {
-            return Ok(resolver.clone());
-        }
-        let resolver = build(servers).map_err(|e| format!("DNS cannot be asked: {e}"))?;
-        resolvers.insert(servers.to_owned(), resolver.clone());
-        Ok(resolver)
-    }
-
-    /// Next hops in the order to try: those that were silent a moment ago come last.
-    pub fn sorted(&self, mut hops: Vec<HostPort>) -> Vec<HostPort> {
-        hops.sort_by_key(|hop| self.is_failing(&hop.to_string()));
-        hops
-    }
-    /// Whether this next hop or domain was silent a moment ago.
-    pub fn is_failing(&self, key: &str) -> bool {
-        self.failing().get(key).is_some_and(|until| Instant::now() < *until)
-    }
-    /// It was silent. It is remembered for less than a message waits for its next try.
-    pub fn fails(&self, key: &str, config: &Config) {
-        let wait = Duration::from_secs(config.queue.retry_s.wait_s(1)) / 2;
-        let mut failing = self.failing();
-        if failing.len() >= FAILING_MAX {
-            failing.clear();
-        }
-        failing.insert(key.to_owned(), Instant::now() + wait.min(FAILING));
-    }
-    /// It spoke.
-    pub fn answers(&self, key: &str) {
-        self.failing().remove(key);
-    }
-    fn failing(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn build(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
-    if servers.is_empty() {
-        return TokioResolver::builder_tokio()?.build();
-    }
-    let server = |address: &SocketAddr| {
-        let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-        connections.iter_mut().for_each(|connection| connection.port = address.port());
-        NameServerConfig::new(address.ip(), true, connections)
-    };
-    let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
-    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    builder.options_mut().use_hosts_file = ResolveHosts::Never;
-    builder.build()
-}
+const HOSTS_MAX: usize = 5;
 
 /// Where a domain's mail goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,10 +102,18 @@ fn chosen(domain: &str, mut records: Vec<(u16, Name)>, ourselves: &str, port: u1
 pub async fn addresses(resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, String> {
     let name = absolute(host).ok_or_else(|| "no name that DNS could know".to_owned())?;
     match resolver.lookup_ip(name).await {
-        Ok(found) => Ok(found.iter().collect()),
+        Ok(found) => Ok(mixed(found.iter().collect())),
         Err(e) if e.is_nx_domain() || is_empty(&e) => Err("has no address in DNS".to_owned()),
         Err(e) => Err(format!("DNS: {e}")),
     }
+}
+
+/// One family after the other: where only one of them works, the other costs little.
+fn mixed(ips: Vec<IpAddr>) -> Vec<IpAddr> {
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = ips.into_iter().partition(IpAddr::is_ipv4);
+    let mut mixed: Vec<(usize, IpAddr)> = v6.into_iter().enumerate().chain(v4.into_iter().enumerate()).collect();
+    mixed.sort_by_key(|(nth, _)| *nth);
+    mixed.into_iter().map(|(_, ip)| ip).collect()
 }
 
 /// An answer without records; an error of the server is none.
@@ -247,6 +185,13 @@ mod tests {
         };
         let firsts: std::collections::HashSet<String> = (0..100).map(records).collect();
         assert_eq!(firsts.len(), 2);
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let ips = |texts: &[&str]| texts.iter().map(|ip| ip.parse().expect("an address")).collect::<Vec<IpAddr>>();
+        let given = ips(&["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"]);
+        assert_eq!(mixed(given), ips(&["2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]));
     }
 
     #[test]
