@@ -303,9 +303,15 @@ impl Places {
 }
 
 fn tell_replay(replay: &journal::Replay) {
-    let journal::Replay { files, messages, pending, torn_tail, damage, damaged_messages, gaps, recovered } = replay;
+    let journal::Replay { files, messages, pending, torn_tail, damage, damaged_messages, gaps, recovered, remembered } =
+        replay;
     let tail = if *torn_tail { ", a torn tail was cut" } else { "" };
     tracing::info!("journal: {files} files, {messages} messages, {pending} to deliver{tail}");
+    if *remembered > 0 {
+        tracing::info!(
+            "journal: {remembered} deliveries just before the last end were still unrecorded, and are recorded now"
+        );
+    }
     for what in recovered {
         tracing::error!("journal: one side failed and was recovered from the other: {what}");
     }

@@ -4,6 +4,7 @@
 use super::blinding::{BLIND_BYTES, Blinding};
 use super::draft;
 use super::file::{JournalFile, Streams};
+use super::frame::RECORD_STREAM;
 use super::message::{Kept, Message, Parts};
 use super::record::{Accept, RecipientResult, RecipientState};
 use crate::clock::Timestamp;
@@ -124,7 +125,7 @@ impl Carried {
         }
         let blinds: Option<Vec<_>> = self.blinds.chunks(BLIND_BYTES).map(Secret::from_slice).collect();
         let blinding = Blinding::Results { first: self.ended.len() as u64, blinds: blinds? };
-        streams.retain(|stream, _| self.streams.contains(stream));
+        streams.retain(|stream, _| *stream == RECORD_STREAM || self.streams.contains(stream));
         let parts = Parts { streams, kept: Kept::Only(self.streams.clone()), blinding };
         let octets = self.accept.as_slice().into();
         let mut message = Message::new(accept, octets, self.accept_index, parts, home);

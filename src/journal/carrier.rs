@@ -149,6 +149,9 @@ struct Needed {
 
 /// The messages of the oldest candidate of which little enough is needed, and all of that can be carried.
 fn plan(state: &State, files: &[Candidate]) -> Option<Vec<(MailId, u64)>> {
+    if files.is_empty() {
+        return None;
+    }
     let mut needed: BTreeMap<u64, (u64, Needed)> =
         files.iter().map(|file| (file.ordinal, (file.bytes, Needed::default()))).collect();
     let sealed_through = state.sealed_through();

@@ -17,6 +17,7 @@ use crate::crypto::random;
 use crate::mail::Client;
 use crate::mail::Envelope;
 use crate::mail::MailId;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Octets of a message kept in memory until it is committed; a longer one is streamed.
@@ -139,7 +140,7 @@ impl Draft {
         let hashes = self.rendition_hashes(&draft.renditions)?;
         let (body_bytes, body_sha256) = (self.bytes(), self.sha256());
         let (renditions, mut contents) = split(draft.renditions, hashes, body_bytes)?;
-        let accept = Accept {
+        let mut accept = Accept {
             id: self.drafting.id,
             accepted_at: draft.accepted_at,
             envelope: draft.envelope,
@@ -151,6 +152,7 @@ impl Draft {
             renditions,
         };
         check(&accept)?;
+        trim(&mut accept);
         let record = record::encode(&accept);
         if record.len() as u64 > RECORD_BYTES_MAX {
             return Err(Error::OutOfBounds("the record of acceptance is longer than 16 MiB"));
@@ -187,19 +189,27 @@ impl Draft {
         Ok(())
     }
 
-    /// SHA-256 of every rendition, in one pass over the octets as received.
+    /// SHA-256 of every rendition, in one pass over the octets as received. A thousand hidden recipients get a thousand renditions
+    /// that are alike: those are hashed once.
     fn rendition_hashes(&self, renditions: &[RenditionDraft]) -> Result<Vec<Digest>, Error> {
-        let start = |r: &RenditionDraft| {
-            let mut hasher = Sha256::new();
-            hasher.update(&r.prefix);
-            hasher.update(r.content.as_deref().unwrap_or_default());
-            hasher
-        };
-        let mut hashers: Vec<Sha256> = renditions.iter().map(start).collect();
-        let mut feed = |octets: &[u8]| {
-            let originals = hashers.iter_mut().zip(renditions).filter(|(_, r)| r.content.is_none());
-            originals.for_each(|(hasher, _)| hasher.update(octets));
-        };
+        let own = renditions.iter().map(|r| {
+            r.content.as_ref().map(|content| {
+                let mut hasher = Sha256::new();
+                hasher.update(&r.prefix);
+                hasher.update(content);
+                hasher.finish()
+            })
+        });
+        let own: Vec<Option<Digest>> = own.collect();
+        let mut originals: BTreeMap<&[u8], Sha256> = BTreeMap::new();
+        for rendition in renditions.iter().filter(|r| r.content.is_none()) {
+            originals.entry(&rendition.prefix).or_insert_with(|| {
+                let mut hasher = Sha256::new();
+                hasher.update(&rendition.prefix);
+                hasher
+            });
+        }
+        let mut feed = |octets: &[u8]| originals.values_mut().for_each(|hasher| hasher.update(octets));
         let streams = self.drafting.wait_until_settled()?;
         let mut piece = Vec::new();
         for chunk in streams.get(&ORIGINAL_STREAM).into_iter().flatten() {
@@ -208,7 +218,12 @@ impl Draft {
             feed(&piece);
         }
         feed(&self.buffer);
-        Ok(hashers.into_iter().map(Sha256::finish).collect())
+        let originals: BTreeMap<&[u8], Digest> =
+            originals.into_iter().map(|(p, hasher)| (p, hasher.finish())).collect();
+        let of = |(own, rendition): (Option<Digest>, &RenditionDraft)| {
+            own.or_else(|| originals.get(rendition.prefix.as_slice()).copied()).ok_or(Error::OutOfBounds("renditions"))
+        };
+        own.into_iter().zip(renditions).map(of).collect()
     }
 }
 
@@ -253,6 +268,17 @@ fn split(
         renditions.push(Rendition { recipients: draft.recipients, prefix: draft.prefix, content, sha256, bytes });
     }
     Ok((renditions, contents))
+}
+
+/// A record stays in memory until its message is delivered and sealed: it holds no room for more.
+fn trim(accept: &mut Accept) {
+    accept.envelope.recipients.shrink_to_fit();
+    accept.ruling.shrink_to_fit();
+    accept.renditions.shrink_to_fit();
+    for rendition in &mut accept.renditions {
+        rendition.recipients.shrink_to_fit();
+        rendition.prefix.shrink_to_fit();
+    }
 }
 
 /// A recipient belongs to one rendition at most and must exist.

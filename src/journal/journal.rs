@@ -12,6 +12,7 @@ use super::queue::{BATCH_JOBS_BYTES_MAX, Job, Lazy, Queue, result_bytes};
 use super::record::{Entry, LeafEntry, Outcome, RecipientResult, Sealable, takes};
 use super::replay;
 use super::replay::{Replay, Replayed, Standing};
+use super::ring::{Delivered, Ring};
 use super::settings::{Keys, Settings};
 use super::spares::Spares;
 use super::state::State;
@@ -44,6 +45,8 @@ pub struct Shared {
     pub disk: Arc<dyn Disk>,
     /// The same disk, where every file has a twin.
     pub mirror: Option<Arc<Mirror>>,
+    /// Remembers deliveries over a kill, where it could be opened.
+    pub ring: Option<Ring>,
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     pub file_bytes: u64,
@@ -86,6 +89,7 @@ pub struct Journal {
 struct Places {
     disk: Arc<dyn Disk>,
     mirror: Option<Arc<Mirror>>,
+    ring: Option<Ring>,
     settings: Settings,
 }
 
@@ -106,6 +110,7 @@ impl Journal {
         sealed_through: u64,
     ) -> Result<(Journal, Replay), Error> {
         settings.check()?;
+        let hints = Arc::clone(&disk);
         let mirror = settings.mirror.as_ref().map(|twin| Arc::new(Mirror::new(Arc::clone(&disk), &settings.dir, twin)));
         let disk: Arc<dyn Disk> = mirror.as_ref().map_or(disk, |mirror| Arc::clone(mirror) as Arc<dyn Disk>);
         let lock = claim(&*disk, &settings)?;
@@ -113,11 +118,39 @@ impl Journal {
         let recovered = recovered.map_err(|e| Error::disk("compare the journal with its mirror", &e))?;
         let standing = Standing { leaves_before, sealed_through };
         let replayed = replay::replay(&*disk, &settings.dir, &keys, standing)?;
-        let report = Replay { recovered, ..replayed.report.clone() };
-        let places = Places { disk, mirror, settings };
+        let mut report = Replay { recovered, ..replayed.report.clone() };
+        let (ring, left) = open_ring(&*hints, &settings, &keys);
+        let places = Places { disk, mirror, ring, settings };
         let journal = Journal::start(places, clock, keys, replayed, lock)?;
         journal.declare(&report.gaps)?;
+        report.remembered = journal.remember(left).unwrap_or_else(|error| {
+            tracing::warn!(%error, "deliveries before a kill could not be recorded: some may be repeated");
+            0
+        });
+        report.pending = journal.shared.state().messages().filter(|m| m.entry.is_pending()).count();
         Ok((journal, report))
+    }
+
+    /// Records what a killed predecessor had delivered; how many results that are.
+    fn remember(&self, left: Vec<Delivered>) -> Result<usize, Error> {
+        let is_open = |one: &Delivered| {
+            let state = self.shared.state();
+            let states = state.message(&one.id).map(|message| Arc::clone(&message.entry.states));
+            let at = usize::try_from(one.result.recipient).ok();
+            let known = states.as_ref().and_then(|states| states.get(at?));
+            known.is_some_and(|known| takes(known, &one.result.outcome))
+        };
+        let open: Vec<Delivered> = left.into_iter().filter(is_open).collect();
+        let (sender, receiver) = mpsc::channel();
+        let count = open.len();
+        for Delivered { id, result } in open {
+            let sender = sender.clone();
+            let tell = move |result| sender.send(result).unwrap_or_else(|e| tracing::debug!(error = %e, "ring"));
+            self.record_results(id, vec![result], Sync::Now, Some(Box::new(tell)))?;
+        }
+        drop(sender);
+        receiver.into_iter().collect::<Result<(), Error>>()?;
+        Ok(count)
     }
 
     fn start(
@@ -127,7 +160,7 @@ impl Journal {
         replayed: Replayed,
         lock: Box<dyn Any + Send>,
     ) -> Result<Journal, Error> {
-        let Places { disk, mirror, settings } = places;
+        let Places { disk, mirror, ring, settings } = places;
         let Replayed { state, files, next_ordinal, next_number, free, .. } = replayed;
         let file_bytes = settings.file_bytes / 4096 * 4096;
         let (spares, low) = (settings.spares, settings.low_space_bytes);
@@ -139,6 +172,7 @@ impl Journal {
         let shared = Arc::new(Shared {
             disk,
             mirror,
+            ring,
             clock,
             settings,
             file_bytes,
@@ -200,6 +234,12 @@ impl Journal {
         sync: Sync,
         done: Option<Done<()>>,
     ) -> Result<(), Error> {
+        if let (Sync::Lazy, Some(ring)) = (sync, &self.shared.ring) {
+            let put = results.iter().try_for_each(|result| ring.put(id, result));
+            put.unwrap_or_else(
+                |error| tracing::warn!(%error, "no ring of deliveries any more: a kill may repeat some"),
+            );
+        }
         let mut state = self.shared.state();
         let message = state.message_mut(&id).ok_or(Error::Unknown(id))?;
         let mut open = Vec::with_capacity(results.len());
@@ -374,6 +414,17 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Without a ring a kill costs a few duplicates, nothing else.
+fn open_ring(disk: &dyn Disk, settings: &Settings, keys: &Keys) -> (Option<Ring>, Vec<Delivered>) {
+    match Ring::open(disk, &settings.dir, &keys.host) {
+        Ok((ring, left)) => (Some(ring), left),
+        Err(error) => {
+            tracing::warn!(%error, "no ring of deliveries: a kill may repeat some");
+            (None, Vec::new())
+        }
     }
 }
 

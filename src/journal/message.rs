@@ -4,7 +4,7 @@ use super::Error;
 use super::blinding::Blinding;
 use super::file;
 use super::file::{JournalFile, Streams};
-use super::frame::RECORD_STREAM;
+use super::queue::{FRAME_OVERHEAD_BYTES, result_bytes};
 use super::record;
 use super::record::{Accept, Content, Entry, RecipientResult, RecipientState};
 use crate::crypto::Sha256;
@@ -14,10 +14,13 @@ use std::sync::Arc;
 
 /// The stream of the octets as received.
 pub const ORIGINAL_STREAM: u32 = 0;
+/// Octets of a state and a blind in a CARRY, besides what the state quotes.
+const STATE_BYTES: usize = 96;
 
 /// One accepted message.
 pub struct Message {
     pub entry: Entry,
+    /// Its pieces; those of a long record too, for a replay reads them and their files must stay.
     pub streams: Streams,
     /// Which streams are here.
     pub kept: Kept,
@@ -72,8 +75,7 @@ impl Message {
         parts: Parts,
         home: &Arc<JournalFile>,
     ) -> Message {
-        let Parts { mut streams, kept, blinding } = parts;
-        streams.remove(&RECORD_STREAM);
+        let Parts { streams, kept, blinding } = parts;
         let entry = Entry {
             states: Arc::new(record::initial_states(&accept)),
             accept: Arc::new(accept),
@@ -88,8 +90,7 @@ impl Message {
 
     /// Moves to another home, where its CARRY is durable.
     pub fn move_to(&mut self, home: Arc<JournalFile>, parts: Parts) {
-        let Parts { mut streams, kept, blinding } = parts;
-        streams.remove(&RECORD_STREAM);
+        let Parts { streams, kept, blinding } = parts;
         (self.home, self.streams, self.kept) = (home, streams, kept);
         self.entry.blinding = Arc::new(blinding);
     }
@@ -152,16 +153,27 @@ impl Message {
         settled && self.entry.is_pending() && self.health == Health::Whole
     }
 
-    /// Octets a CARRY copies.
+    /// Octets a CARRY writes, about.
     pub fn carried_bytes(&self) -> u64 {
         let chunks = self.needed_streams().into_iter().filter_map(|stream| self.streams.get(&stream)).flatten();
-        chunks.map(|chunk| chunk.bytes as u64).sum::<u64>() + self.entry.accept_octets.len() as u64
+        let pieces: usize = chunks.map(|chunk| chunk.bytes + FRAME_OVERHEAD_BYTES).sum();
+        let results: usize = self.entry.results.iter().map(|(_, result)| result_bytes(result)).sum();
+        let states = self.entry.states.len() * STATE_BYTES + self.entry.states.iter().map(said).sum::<usize>();
+        (pieces + results + states + self.entry.accept_octets.len() + FRAME_OVERHEAD_BYTES) as u64
     }
 
     /// The ordinals of the files it has a frame in.
     pub fn files(&self) -> BTreeSet<u64> {
         let chunks = self.streams.values().flatten().map(|chunk| chunk.file.ordinal);
         chunks.chain([self.home.ordinal]).collect()
+    }
+}
+
+/// Octets of what an open state quotes.
+fn said(state: &RecipientState) -> usize {
+    match state {
+        RecipientState::Pending { last_reply: text, .. } | RecipientState::Parked { reason: text, .. } => text.len(),
+        _ => 0,
     }
 }
 

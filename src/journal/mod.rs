@@ -28,6 +28,7 @@ mod queue;
 mod readers;
 mod record;
 mod replay;
+mod ring;
 mod scan;
 mod settings;
 #[cfg(test)]
@@ -50,4 +51,5 @@ pub use record::{
     encode, initial_states,
 };
 pub use replay::Replay;
+pub use ring::{Delivered, read as read_ring};
 pub use settings::{FILE_BYTES_MAX, FILE_BYTES_MIN, KEPT_FILES_MIN, Keys, SPARES_MAX, Settings};

@@ -42,6 +42,8 @@ pub struct Replay {
     pub recovered: Vec<String>,
     /// Messages with missing pieces: their octets answer `Damaged`, and they are not sealed.
     pub damaged_messages: Vec<MailId>,
+    /// Deliveries that a killed predecessor had no time to make durable.
+    pub remembered: usize,
     /// Ranges of leaf indices newly declared lost by GAP leaves.
     pub gaps: Vec<(u64, u64)>,
 }

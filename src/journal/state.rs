@@ -106,6 +106,10 @@ impl State {
         let Some(message) = self.messages.get_mut(id) else { return };
         message.changes += 1;
         let results = Arc::make_mut(&mut message.entry.results);
+        if results.is_empty() {
+            // Most messages have one result, which stays until it is sealed.
+            results.reserve_exact(1);
+        }
         results.push((leaf, result));
         if leaf >= self.sealed_through {
             self.events.insert(leaf, Event::Result(*id, results.len() - 1));

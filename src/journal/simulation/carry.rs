@@ -1,10 +1,11 @@
 //! Carrying: what waits for long lets its file go, keeps no message key, and survives any crash in between.
 
 use super::super::carried::Carried;
+use super::super::fixtures;
 use super::super::inspect;
-use super::super::{Error, Journal, Outcome, RecipientResult, RecipientState, Sync};
+use super::super::{AcceptDraft, Error, Journal, Outcome, RecipientResult, RecipientState, RenditionDraft, Sync};
 use super::disk::{Faults, Random, Syncs};
-use super::world::{DIR, World};
+use super::world::{DIR, World, accept_draft};
 use crate::clock::Timestamp;
 use crate::durable::Disk;
 use crate::mail::MailId;
@@ -16,7 +17,8 @@ use std::time::{Duration, Instant};
 fn live_files(world: &World) -> Vec<PathBuf> {
     let names = world.disk.list(Path::new(DIR)).expect("names");
     let paths = names.iter().filter(|n| n.ends_with(".journal")).map(|n| Path::new(DIR).join(n));
-    paths.filter(|path| inspect(&world.disk.read(path).expect("read")).ordinal.is_some()).collect()
+    // A file may be removed while this looks.
+    paths.filter(|path| world.disk.read(path).is_ok_and(|octets| inspect(&octets).ordinal.is_some())).collect()
 }
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
@@ -248,5 +250,43 @@ fn a_bent_record_is_refused_or_makes_sense() {
         let Some(message) = restored(&bent) else { continue };
         assert_eq!(message.entry.accept.id, ids[1]);
         assert_eq!(message.entry.states.len(), message.entry.accept.envelope.recipients.len());
+    }
+}
+
+/// A CARRY whose record is too long for a frame: streamed, pinned, and carried again.
+#[test]
+fn a_long_record_is_carried_as_a_stream() {
+    let mut world = World::new(3);
+    world.spares = 0;
+    let (journal, _) = world.open().expect("opens");
+    let (sender, receiver) = mpsc::channel();
+    let draft = journal.draft(fixtures::id(77)).expect("a draft");
+    let rendition = RenditionDraft { recipients: vec![0], prefix: vec![], content: None };
+    let accept = AcceptDraft { ruling: vec![7; 200_000], ..accept_draft(1, vec![rendition]) };
+    draft.commit(accept, Box::new(move |r| drop(sender.send(r))));
+    let id = receiver.recv().expect("an answer").expect("accepted");
+    let before = journal.entry(&id).expect("there").accept_octets;
+    world.seal(&journal).expect("sealed");
+    journal.close();
+    for life in 0..4 {
+        let (journal, report) = world.open().expect("opens");
+        assert_eq!(report.damage, [""; 0], "life {life}");
+        let old = live_files(&world);
+        world.seal(&journal).expect("sealed");
+        world.seal(&journal).expect("sealed");
+        wait_until("carried", || {
+            is_carried(&journal, &id) && live_files(&world).iter().all(|path| !old.contains(path))
+        });
+        assert_eq!(journal.entry(&id).expect("there").accept_octets, before, "life {life}");
+        submit(&mut world, &journal, 600_000);
+        while journal.pending().len() > 1 {
+            let other = journal.pending().into_iter().find(|e| e.accept.id != id).expect("another").accept.id;
+            let recipients = journal.entry(&other).expect("there").states.len();
+            for recipient in 0..u32::try_from(recipients).expect("few") {
+                record(&journal, other, recipient, Outcome::Delivered { reply: "250 ok".into() });
+            }
+        }
+        world.seal(&journal).expect("sealed");
+        journal.close();
     }
 }

@@ -85,7 +85,8 @@ fn low_space_refuses_new_mail_while_results_go_on() {
     let (journal, _) = world.open().expect("opens");
     let submitted = world.submit(&journal, 10).expect("submitted");
     world.wait(&journal, submitted).expect("accepted");
-    let at = |free: u64| Faults { capacity: Some((1 << 20) + free), ..Faults::default() };
+    // A journal file, the ring, and what is free.
+    let at = |free: u64| Faults { capacity: Some((1 << 20) + (2 << 20) + free), ..Faults::default() };
     world.disk.set(at(1 << 20));
     assert!(journal.draft(fixtures::id(99)).is_ok());
     world.disk.set(at((1 << 20) - 1));
@@ -263,4 +264,31 @@ fn a_deferred_message_leaves_the_cache() {
         assert_eq!(journal.is_cached(&id), recipient + 1 < recipients, "after {recipient}");
     }
     assert_eq!(journal.octets(&id).as_ref(), Ok(&world.known[&id].body));
+}
+
+/// A record longer than a frame may stand in an older file than its ACCEPT: that file must not go before the message.
+#[test]
+fn the_file_of_a_long_record_outlives_it() {
+    for fill in (400_000..900_000).step_by(60_000) {
+        let mut world = World::new(4);
+        let (journal, _) = world.open().expect("opens");
+        let submitted = world.submit(&journal, fill).expect("submitted");
+        world.wait(&journal, submitted).expect("accepted");
+        while !journal.pending().is_empty() {
+            world.deliver(&journal).expect("recorded");
+        }
+        let (sender, receiver) = mpsc::channel();
+        let draft = journal.draft(fixtures::id(77)).expect("a draft");
+        let rendition = RenditionDraft { recipients: vec![0], prefix: vec![], content: None };
+        let accept = super::super::AcceptDraft { ruling: vec![7; 300_000], ..accept_draft(1, vec![rendition]) };
+        draft.commit(accept, Box::new(move |r| drop(sender.send(r))));
+        let id = receiver.recv().expect("an answer").expect("accepted");
+        for _ in 0..3 {
+            world.seal(&journal).expect("sealed");
+        }
+        journal.close();
+        let (journal, report) = world.open().expect("opens");
+        assert_eq!(report.damage, [""; 0], "{fill}");
+        assert!(journal.entry(&id).is_some_and(|entry| entry.is_pending()), "{fill}: lost");
+    }
 }
