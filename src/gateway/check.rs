@@ -1,7 +1,8 @@
 //! `sealpost check`: reads everything `serve` would read and says every fault. Changes nothing and takes no lock, so that it may
 //! run beside a server.
 
-use super::config::{Config, Listener, ListenerTls, RouteTls};
+use super::config::{Config, Listener, ListenerTls, Route, RouteTls};
+use super::delivery;
 use super::error::Error;
 use super::files;
 use super::host_key;
@@ -133,10 +134,28 @@ fn certificates(config: &Config, report: &mut Report) {
         // `serve` reads them in any case.
         Err(e) => report.fault(e),
     }
-    for ca_file in config.route.iter().filter_map(|route| route.ca_file.as_ref()) {
-        if let Err(e) = tls::client_verified(ca_file) {
-            report.fault(e);
-        }
+    for route in &config.route {
+        to_next_hops(route, report);
+    }
+}
+
+fn to_next_hops(route: &Route, report: &mut Report) {
+    let help = "ca_file, client_certificate and client_key are PEM files; paths are relative to data_dir";
+    if let Err(e) = tls::client::settings(route) {
+        report.fault(Error::new(format_args!("{}: {e}", route.name())).with_help(help));
+    }
+    let Some(credentials) = &route.credentials else { return };
+    if let Err(e) = delivery::credentials(credentials) {
+        let help = "password_file names a file whose first line is the password; chmod go= it";
+        report.fault(Error::new(format_args!("{}: {e}", route.name())).with_help(help));
+    }
+    if route.tls != RouteTls::Verified {
+        let text = format_args!("{}: its credentials go to whoever answers there", route.name()).to_string();
+        report.warn(text, "tls = \"verified\", with ca_file or pinned_keys");
+    }
+    for secret in credentials.password_file.iter().chain(&route.client_key).filter(|path| others_may_read(path)) {
+        let text = format_args!("{}: others may read it", secret.display()).to_string();
+        report.warn(text, &format!("chmod go= {}", secret.display()));
     }
 }
 
@@ -220,8 +239,7 @@ fn weak_points(config: &Config, report: &mut Report) {
         );
     }
     for route in config.route.iter().filter(|route| route.tls == RouteTls::None) {
-        let hops: Vec<String> = route.next_hop.iter().map(ToString::to_string).collect();
-        report.warn(format_args!("mail to {} goes without TLS", hops.join(", ")), "tls = \"opportunistic\" or better");
+        report.warn(format_args!("mail to {} goes without TLS", route.next_hop), "tls = \"opportunistic\" or better");
     }
     if config.route_of("none.invalid").is_none() {
         report.warn(

@@ -7,7 +7,7 @@ pub mod template;
 mod value;
 
 pub use listener::{Listener, ListenerTls, Protocol};
-pub use route::{Route, RouteTls};
+pub use route::{CredentialsFrom, Marker, PinnedKey, Route, RouteProtocol, RouteTls};
 pub use value::{
     AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,
 };
@@ -175,7 +175,11 @@ impl Config {
         self.journal.mirror.iter_mut().for_each(join);
         self.view.officer_key.iter_mut().for_each(join);
         self.view.passphrase_file.iter_mut().for_each(join);
-        self.route.iter_mut().filter_map(|r| r.ca_file.as_mut()).for_each(join);
+        for route in &mut self.route {
+            let password = route.credentials.as_mut().and_then(|credentials| credentials.password_file.as_mut());
+            let files = [&mut route.ca_file, &mut route.client_certificate, &mut route.client_key];
+            files.into_iter().flatten().chain(password).for_each(join);
+        }
         self
     }
     /// Takes from `former` what sessions, queues and files in use depend on; whether anything of it was to be different.

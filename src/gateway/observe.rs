@@ -47,8 +47,8 @@ pub fn start_logging(verbosity: Verbosity) {
 pub struct Event<'a> {
     /// RFC 3339, UTC.
     pub at: String,
-    /// `accepted`, `refused`, `delivered`, `deferred`, `failed`, `parked`, `released`, `dropped`, `warned`, `sealed`, `login`,
-    /// `login-refused`, `reloaded`.
+    /// `accepted`, `refused`, `delivered`, `deferred`, `in-doubt`, `failed`, `parked`, `released`, `dropped`, `warned`, `sealed`,
+    /// `login`, `login-refused`, `reloaded`.
     pub event: &'a str,
     /// The message's id, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +91,7 @@ impl std::fmt::Display for Event<'_> {
 fn tell(event: &Event<'_>) {
     let line = one_line(&event.to_string());
     match event.event {
-        "deferred" | "failed" | "parked" | "login-refused" => tracing::warn!("{line}"),
+        "deferred" | "in-doubt" | "failed" | "parked" | "login-refused" => tracing::warn!("{line}"),
         _ => tracing::info!("{line}"),
     }
 }

@@ -1,16 +1,17 @@
-//! TLS for listeners and routes: certificates that can be replaced under running sessions. Never falls back to an older
+//! TLS for listeners, and for routes in `client`: certificates that can be replaced under running sessions. Never falls back to an older
 //! certificate silently.
+
+pub mod client;
 
 use crate::clock::Timestamp;
 use arc_swap::ArcSwap;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::ServerConfig;
 use rustls::client::verify_server_name;
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use x509_cert::der::Decode;
@@ -103,66 +104,6 @@ pub fn server(presented: Arc<Presented>) -> Result<Arc<ServerConfig>, Error> {
         .with_no_client_auth()
         .with_cert_resolver(presented);
     Ok(Arc::new(config))
-}
-
-/// The settings of a route that encrypts when it can and trusts whoever answers (RFC 7435: opportunistic security).
-pub fn client_opportunistic() -> Result<Arc<ClientConfig>, Error> {
-    let verifier = AnyPeer(provider());
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(rustls::ALL_VERSIONS)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-/// The settings of a client that trusts the certificates in `anchors` (PEM) and checks the peer's name.
-pub fn client_verified(anchors: &Path) -> Result<Arc<ClientConfig>, Error> {
-    let mut roots = RootCertStore::empty();
-    for anchor in read_certificates(anchors)? {
-        roots.add(anchor)?;
-    }
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(rustls::ALL_VERSIONS)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-/// Accepts any certificate, but still checks that the peer holds its key, so that a passive listener learns nothing.
-#[derive(Debug)]
-struct AnyPeer(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyPeer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 /// PEM files of a fresh certificate authority and a certificate it signed for `names`.

@@ -27,6 +27,17 @@ pub enum Stream {
     Client(Box<client::TlsStream<TcpStream>>),
 }
 
+/// What has come in and was not read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// Nothing.
+    Nothing,
+    /// Octets, of TLS or of what it carries.
+    Octets,
+    /// The peer has closed, or the connection broke.
+    End,
+}
+
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -59,6 +70,23 @@ impl Stream {
             Stream::Plain(_) => None,
             Stream::Server(stream) => Some(parameters(stream.get_ref().1)),
             Stream::Client(stream) => Some(parameters(stream.get_ref().1)),
+        }
+    }
+
+    /// Looks without reading or waiting.
+    pub fn pending(&self) -> Pending {
+        use rustix::net::{RecvFlags, recv};
+        let tcp = match self {
+            Stream::Plain(stream) => stream,
+            Stream::Server(stream) => stream.get_ref().0,
+            Stream::Client(stream) => stream.get_ref().0,
+        };
+        let mut one = [0; 1];
+        match recv(tcp, &mut one, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => Pending::End,
+            Ok(_) => Pending::Octets,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Pending::Nothing,
+            Err(_) => Pending::End,
         }
     }
 

@@ -33,13 +33,13 @@ pub const REPLY_TEXT_BYTES_MAX: usize = 480;
 pub const REPLY_LINES_MAX: usize = 32;
 
 /// Octets of one line of a reply from the next hop; the octets behind are read and dropped.
-pub const ANSWER_LINE_BYTES_MAX: usize = 2048;
-/// Lines of one reply from the next hop; one more and it is talking nonsense.
-pub const ANSWER_LINES_MAX: usize = 256;
-/// Octets of a reply's text that are kept for the queue and for reports.
-pub const ANSWER_TEXT_BYTES_MAX: usize = 4096;
-/// Octets of one line that are skipped before a line end is given up on.
-pub const ANSWER_LINE_SKIPPED_MAX: usize = 64 * 1024;
+pub const ANSWER_LINE_BYTES_MAX: usize = 1024;
+/// Octets of one reply from the next hop, all its lines; one more and it is talking nonsense.
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Octets of a reply's text that are kept: room for what a reply to EHLO offers.
+pub const ANSWER_TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Octets of a reply's text that are shown in the queue and in reports.
+pub const ANSWER_SHOWN_BYTES_MAX: usize = 2000;
 /// Commands sent ahead of their replies: so few that neither side's socket buffer fills while both write (RFC 2920
 /// section 3.1).
 pub const COMMANDS_AHEAD_MAX: usize = 64;

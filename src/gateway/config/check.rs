@@ -1,6 +1,6 @@
 //! What a configuration must hold beyond its form: keys that need each other. Reads values, never files.
 
-use super::{Config, Listener, ListenerTls, RouteTls};
+use super::{Config, Listener, ListenerTls};
 use crate::policy::Document;
 use crate::policy::Fault;
 use std::ops::Range;
@@ -36,15 +36,8 @@ pub fn faults(config: &Config, text: &str, document: &Document) -> Vec<Fault> {
     }
     for (index, route) in config.route.iter().enumerate() {
         let span = table(text, "[[route]]", index);
-        if route.domains.is_empty() {
-            say(span.clone(), "this route serves no domain".to_owned(), "domains = [\"*\"] for all");
-        }
-        if route.tls == RouteTls::Verified && route.ca_file.is_none() {
-            let help = "ca_file = \"tls/partner-ca.pem\": whom to trust";
-            say(span.clone(), "`verified` needs a ca_file".to_owned(), help);
-        }
-        if route.connections == 0 {
-            say(span, "connections = 0 would deliver nothing".to_owned(), "at least 1");
+        if let Some((message, help)) = route.fault() {
+            say(span, message, help);
         }
     }
     for (section, key, value) in counts(config) {
@@ -168,9 +161,9 @@ mod tests {
     #[test]
     fn places_are_those_of_the_table() {
         let two = format!(
-            "hostname = \"h\"\n{0}{0}{ROUTE}tls = \"verified\"\n",
+            "hostname = \"h\"\n{0}{0}{ROUTE}connections = 0\n",
             "[[listener]]\nbind = \"127.0.0.1:1\"\nprotocol = \"imap\"\n"
         );
-        check(&two, &[(5, "127.0.0.1:1 is bound twice"), (8, "`verified` needs a ca_file")]);
+        check(&two, &[(5, "127.0.0.1:1 is bound twice"), (8, "connections = 0 would deliver nothing")]);
     }
 }

@@ -103,9 +103,19 @@ tls = "implicit"
 
 [[route]]
 domains = ["*"]                     # recipient domains: "*", "example.org", "*.example.org"; the first route that matches is taken
-next_hop = @NEXT_HOP@               # host:port, or a list for failover
+next_hop = @NEXT_HOP@               # host:port, or a list for failover, or "mx" (DNS decides)
 tls = "opportunistic"               # none | opportunistic | required | verified
-# ca_file = "tls/partner-ca.pem"    # for verified
+# ca_file = "tls/partner-ca.pem"    # whom `verified` trusts; without it, the system's authorities
+# pinned_keys = ["sha256:..."]      # or these keys, whatever their certificates say
+# client_certificate = "tls/client.pem"     # shown to next hops that ask, with
+# client_key = "tls/client-key.pem"
+# credentials = { user = "gw", password_file = "secret/password" }   # or systemd_credential = "name"; inside TLS alone
+# ehlo_name = "gw.example.org"      # instead of hostname
+# source_address = ["192.0.2.1"]    # of ours, to connect from
+# marker = "..."                    # secret that next hops know us by, in the field X-Sealpost-Marker
+# resolver = ["127.0.0.1:53"]       # DNS servers for mx, instead of those of /etc/resolv.conf
+# protocol = "smtp"                 # smtp | lmtp
+# mx_port = 25
 # connections = 20
 
 # [tls]
@@ -184,13 +194,26 @@ mod tests {
         }
     }
 
+    /// Keys of a route that have no default but an example.
+    const OPTIONS: [&str; 9] = [
+        "ca_file",
+        "pinned_keys",
+        "client_certificate",
+        "client_key",
+        "credentials",
+        "ehlo_name",
+        "source_address",
+        "marker",
+        "resolver",
+    ];
+
     #[test]
     fn every_commented_default_is_true() {
         let plain = written(&[], "mx.example:25", OfficerKey::Elsewhere);
         let opened: String = plain
             .lines()
             .map(|line| line.strip_prefix("# ").filter(|l| l.starts_with('[') || l.contains(" = ")).unwrap_or(line))
-            .filter(|line| !line.starts_with("ca_file"))
+            .filter(|line| !OPTIONS.iter().any(|key| line.starts_with(key)))
             .map(|line| format!("{line}\n"))
             .collect();
         assert_ne!(plain, opened);

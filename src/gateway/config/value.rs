@@ -41,10 +41,15 @@ pub struct AddressPattern {
 #[serde(try_from = "String")]
 pub struct Network(IpNet);
 
-/// Where a route connects to: at least one.
+/// Where a route connects to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "OneOrMany")]
-pub struct NextHops(Vec<HostPort>);
+pub enum NextHops {
+    /// To the first that answers; at least one.
+    Listed(Vec<HostPort>),
+    /// To the hosts that the recipient domain's MX records name.
+    Mx,
+}
 
 /// `host:port`, `[::1]:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -131,6 +136,16 @@ impl DomainPattern {
     }
 }
 
+impl std::fmt::Display for DomainPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DomainPattern::Any => f.write_str("*"),
+            DomainPattern::Exactly(domain) => f.write_str(domain.as_str()),
+            DomainPattern::Below(domain) => write!(f, "*.{}", domain.as_str()),
+        }
+    }
+}
+
 impl TryFrom<String> for DomainPattern {
     type Error = String;
     fn try_from(text: String) -> Result<DomainPattern, String> {
@@ -187,10 +202,12 @@ pub fn bind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D:
     })
 }
 
-impl NextHops {
-    /// In the order to try.
-    pub fn iter(&self) -> impl Iterator<Item = &HostPort> {
-        self.0.iter()
+impl std::fmt::Display for NextHops {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NextHops::Mx => f.write_str("mx"),
+            NextHops::Listed(hops) => f.write_str(&hops.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        }
     }
 }
 
@@ -198,13 +215,17 @@ impl TryFrom<OneOrMany> for NextHops {
     type Error = String;
     fn try_from(given: OneOrMany) -> Result<NextHops, String> {
         let texts = match given {
+            OneOrMany::One(text) if text == "mx" => return Ok(NextHops::Mx),
             OneOrMany::One(text) => vec![text],
             OneOrMany::Many(texts) => texts,
         };
         if texts.is_empty() {
             return Err("names no next hop".to_owned());
         }
-        texts.iter().map(|text| HostPort::parse(text)).collect::<Result<_, _>>().map(NextHops)
+        if texts.iter().any(|text| text == "mx") {
+            return Err("`mx` stands alone: next_hop = \"mx\"".to_owned());
+        }
+        texts.iter().map(|text| HostPort::parse(text)).collect::<Result<_, _>>().map(NextHops::Listed)
     }
 }
 

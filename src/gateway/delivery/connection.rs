@@ -1,24 +1,33 @@
-//! Drives the SMTP client core over a connection to a next hop: connects with failover, does TLS as the route wants, and brings a
-//! transaction to an end for every recipient. Never sends in the clear what a route wants encrypted.
+//! Brings one transaction to the next hops of a route: which of them in which order, and what is left for the next one. An outcome
+//! for every recipient comes of it, or word that nobody could be spoken to.
+//!
+//! `mx` asks DNS for next hops, `greet` opens a session with one, `session` speaks in it, `marker` finishes the octets,
+//! `surroundings` remembers who was silent.
+
+mod greet;
+mod marker;
+mod mx;
+mod session;
+mod surroundings;
 
 use super::settle::{Fate, Reports};
-use crate::gateway::config::{HostPort, Route, RouteTls, Timeouts};
+use crate::gateway::config::{HostPort, NextHops, Route};
+use crate::gateway::observe::Event;
 use crate::gateway::post::Post;
-use crate::gateway::tls;
-use crate::gateway::wire::Stream;
 use crate::journal::Entry;
 use crate::mail::Envelope;
-use crate::smtp::Dialect;
-use crate::smtp::client::{Client, Event, Extension, Next, Outcome, Report, Stage, Survey, Trust, Verdict};
-use std::io;
+use crate::smtp::client::{Chunking, Next, Outcome, Progress, Report, Survey, Verdict};
+use greet::Way;
+pub use greet::credentials;
+use mx::Routing;
+pub use session::Connection;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::TcpStream;
+pub use surroundings::Surroundings;
 
-/// Octets read at once; replies are short.
-const READ_BYTES: usize = 8 * 1024;
-/// Octets of content handed over at once.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// Hosts of one domain that are spoken with in one attempt; those who said "later" keep the others for the next one.
+const MX_SESSIONS_MAX: usize = 2;
 
 /// What is sent: one rendition to some of its recipients.
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +40,6 @@ pub struct Transaction<'a> {
     pub octets: &'a [u8],
 }
 
-/// A session with a next hop that can take a transaction.
-pub struct Connection {
-    stream: Stream,
-    client: Client,
-    next_hop: String,
-}
-
 /// No next hop of a route could be spoken to.
 #[derive(Debug)]
 pub struct Unreachable {
@@ -47,309 +49,309 @@ pub struct Unreachable {
     pub next_hop: String,
 }
 
-/// Fates in the order of the transaction's recipients, the next hop, and the connection if it can be used again.
-type Sent = (Vec<Fate>, String, Option<Connection>);
+/// Fates and next hops in the order of the transaction's recipients, and the connection if it can be used again.
+type Sent = (Vec<Fate>, Vec<String>, Option<Connection>);
 
-/// Sends over a connection that is open already, or over a new one.
+/// Sends over a connection that is open already, or over new ones.
 pub async fn send(
     post: &Arc<Post>,
+    surroundings: &Surroundings,
     route: &Route,
     reused: Option<Connection>,
     transaction: &Transaction<'_>,
 ) -> Result<Sent, Unreachable> {
-    let timeouts = &post.config().timeouts;
-    if let Some(mut connection) = reused {
-        let was_taken = connection.transact(transaction, timeouts).await;
-        if let Attempt::Ended(fates, next) = was_taken {
-            return Ok(connection.with(fates, next));
+    let config = post.config();
+    let octets = marker::finish(transaction.octets, route.marker.as_ref());
+    let mut trip = Trip::new(post, transaction, octets);
+    let everybody = (0..transaction.recipients.len()).collect();
+    match &route.next_hop {
+        NextHops::Listed(hops) => {
+            let hops = surroundings.sorted(hops.clone());
+            let sessions_max = hops.len();
+            let way = Way { config: &config, route, surroundings, resolver: None, sessions_max, domain: None };
+            let connection = trip.tour(&way, &hops, reused, everybody).await?;
+            Ok((trip.fates, trip.next_hops, connection))
         }
-        // The next hop had closed it meanwhile, before it read a command: nothing was tried yet.
-    }
-    let mut connection = connect(post, route).await?;
-    match connection.transact(transaction, timeouts).await {
-        Attempt::Ended(fates, next) => Ok(connection.with(fates, next)),
-        Attempt::Stale(text) => Err(Unreachable { reply: text, next_hop: connection.next_hop }),
-    }
-}
-
-/// How a transaction ended.
-enum Attempt {
-    /// With an outcome for everybody.
-    Ended(Vec<Fate>, Next),
-    /// The connection was dead before its first command.
-    Stale(String),
-}
-
-impl Connection {
-    fn with(self, fates: Vec<Fate>, next: Next) -> Sent {
-        let next_hop = self.next_hop.clone();
-        match next {
-            Next::Reuse => (fates, next_hop, Some(self)),
-            Next::Close => (fates, next_hop, None),
-        }
-    }
-
-    fn reports(&self) -> Reports {
-        if self.client.capabilities().has(Extension::Dsn) { Reports::NextHop } else { Reports::Nobody }
-    }
-
-    /// Says goodbye.
-    pub async fn quit(mut self) {
-        let mut out = Vec::new();
-        self.client.quit(&mut out);
-        if self.stream.write(&out).await.is_ok() {
-            let mut buffer = [0; 512];
-            // Its answer does not matter.
-            let _bye = self.stream.read(&mut buffer, Stage::Quit.patience()).await;
-        }
-        self.stream.close().await;
-    }
-
-    /// Brings every recipient to an outcome. What the next hop could not take in one go is offered again at once.
-    async fn transact(&mut self, transaction: &Transaction<'_>, timeouts: &Timeouts) -> Attempt {
-        let survey = Survey::of(transaction.octets);
-        let mut open: Vec<usize> = (0..transaction.recipients.len()).collect();
-        let mut fates: Vec<Option<Fate>> = vec![None; open.len()];
-        loop {
-            let envelope = envelope(transaction, &open);
-            let is_first = fates.iter().all(Option::is_none);
-            let (report, was_read) = self.deliver(envelope, survey, transaction.octets, timeouts).await;
-            let text = report.outcomes.first().map_or_else(String::new, |o| o.text.clone());
-            if was_read == Heard::Nothing && is_first {
-                return Attempt::Stale(text);
-            }
-            let mut again = Vec::new();
-            for (at, outcome) in open.iter().zip(&report.outcomes) {
-                match fate(outcome, self.reports()) {
-                    Some(fate) => fates[*at] = Some(fate),
-                    None => again.push(*at),
-                }
-            }
-            if again.is_empty() || again.len() == open.len() || report.next == Next::Close {
-                let rest = || Fate::Deferred { reply: text.clone() };
-                let fates = fates.into_iter().map(|fate| fate.unwrap_or_else(rest)).collect();
-                return Attempt::Ended(fates, report.next);
-            }
-            open = again;
-        }
-    }
-
-    async fn deliver(
-        &mut self,
-        envelope: Envelope,
-        survey: Survey,
-        octets: &[u8],
-        timeouts: &Timeouts,
-    ) -> (Report, Heard) {
-        let recipients = envelope.recipients.len();
-        let mut out = Vec::new();
-        let mut event = self.client.deliver(envelope, survey, &mut out);
-        let mut heard = if event.is_some() { Heard::Something } else { Heard::Nothing };
-        loop {
-            event = match event {
-                Some(Event::Done(report)) => return (report, heard),
-                Some(Event::Broken(failure)) => {
-                    let outcomes = vec![failure.outcome(); recipients];
-                    return (Report { outcomes, next: Next::Close }, heard);
-                }
-                Some(Event::Content) => self.write_content(octets, &mut out).await,
-                _ => self.exchange(&mut out, timeouts, &mut heard).await,
-            };
-        }
-    }
-
-    async fn write_content(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Option<Event> {
-        for chunk in octets.chunks(CHUNK_BYTES) {
-            let event = self.client.content(chunk, out);
-            if event.is_some() {
-                return event;
-            }
-            if out.len() >= CHUNK_BYTES
-                && let Some(lost) = self.flush(out).await
-            {
-                return Some(lost);
-            }
-        }
-        self.client.end_content(out)
-    }
-
-    async fn flush(&mut self, out: &mut Vec<u8>) -> Option<Event> {
-        let written = self.stream.write(out).await;
-        out.clear();
-        written.err().map(|e| self.client.lose(&why(&e)))
-    }
-
-    /// Sends what is to be sent, and waits for the next reply as long as its stage allows.
-    async fn exchange(&mut self, out: &mut Vec<u8>, timeouts: &Timeouts, heard: &mut Heard) -> Option<Event> {
-        if let Some(lost) = self.flush(out).await {
-            return Some(lost);
-        }
-        let mut buffer = [0; READ_BYTES];
-        match self.stream.read(&mut buffer, patience(self.client.stage(), timeouts)).await {
-            Ok(0) => Some(self.client.lose("connection closed by the next hop")),
-            Ok(count) => {
-                *heard = Heard::Something;
-                self.client.receive(&buffer[..count], out)
-            }
-            Err(e) => Some(self.client.lose(&why(&e))),
+        NextHops::Mx => {
+            let connection = trip.by_domain(&config, surroundings, route, reused).await;
+            Ok((trip.fates, trip.next_hops, connection))
         }
     }
 }
 
-/// Whether the next hop answered anything in a transaction.
+/// A transaction under way.
+struct Trip<'t> {
+    post: &'t Arc<Post>,
+    transaction: &'t Transaction<'t>,
+    octets: Cow<'t, [u8]>,
+    survey: Survey,
+    fates: Vec<Fate>,
+    /// Who had the last word.
+    next_hops: Vec<String>,
+}
+
+/// What came of speaking with one next hop.
+struct Visit {
+    /// Recipients that another next hop may take.
+    left: Vec<usize>,
+    /// If it can be used again.
+    connection: Option<Connection>,
+    reached: Reached,
+}
+
+/// Whether a connection has carried a transaction of this visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heard {
-    Nothing,
-    Something,
+enum Age {
+    Fresh,
+    Used,
 }
 
-fn why(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::TimedOut => "timed out waiting for the next hop".to_owned(),
-        _ => format!("connection lost: {error}"),
-    }
-}
-
-fn envelope(transaction: &Transaction<'_>, open: &[usize]) -> Envelope {
-    let whole = &transaction.entry.accept.envelope;
-    let recipient = |at: &usize| {
-        let index = usize::try_from(transaction.recipients[*at]).ok()?;
-        whole.recipients.get(index).cloned()
-    };
-    Envelope { recipients: open.iter().filter_map(recipient).collect(), ..whole.clone() }
-}
-
-/// `None`: offer it again in the next transaction.
-fn fate(outcome: &Outcome, reports: Reports) -> Option<Fate> {
-    let reply = outcome.text.clone();
-    match outcome.verdict {
-        Verdict::Delivered => Some(Fate::Delivered { reply, reports }),
-        Verdict::Deferred | Verdict::InDoubt => Some(Fate::Deferred { reply }),
-        Verdict::Failed => Some(Fate::Failed { status: outcome.status.clone(), reply }),
-        Verdict::NextTransaction => None,
-    }
-}
-
-fn patience(stage: Stage, timeouts: &Timeouts) -> Duration {
-    Duration::from_secs(match stage {
-        Stage::Initial | Stage::Idle => timeouts.initial_s,
-        Stage::Mail => timeouts.mail_s,
-        Stage::Rcpt => timeouts.rcpt_s,
-        Stage::DataStart => timeouts.data_start_s,
-        Stage::DataBlock => timeouts.data_block_s,
-        Stage::DataDone => timeouts.data_done_s,
-        Stage::Quit => return stage.patience(),
-    })
-}
-
-/// Opens a session with the first next hop of the route that answers.
-async fn connect(post: &Arc<Post>, route: &Route) -> Result<Connection, Unreachable> {
-    let mut last = Unreachable { reply: "the route names no next hop".to_owned(), next_hop: String::new() };
-    for hop in route.next_hop.iter() {
-        let wish = if route.tls == RouteTls::None { Encryption::No } else { Encryption::Yes };
-        let reply = match greet(post, route, hop, wish).await {
-            Ok(connection) => return Ok(connection),
-            // Opportunistic (RFC 7435): a broken handshake is no reason not to deliver.
-            Err(Refused::Handshake(_)) if route.tls == RouteTls::Opportunistic => {
-                match greet(post, route, hop, Encryption::No).await {
-                    Ok(connection) => return Ok(connection),
-                    Err(refused) => refused.into_text(),
-                }
-            }
-            Err(refused) => refused.into_text(),
-        };
-        last = Unreachable { reply: format!("{hop}: {reply}"), next_hop: hop.to_string() };
-    }
-    Err(last)
-}
-
-/// Whether TLS is wanted.
+/// Whether a next hop said anything about this message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encryption {
+enum Reached {
     Yes,
     No,
 }
 
-enum Refused {
-    Handshake(String),
-    Other(String),
-}
+impl<'t> Trip<'t> {
+    fn new(post: &'t Arc<Post>, transaction: &'t Transaction<'t>, octets: Cow<'t, [u8]>) -> Trip<'t> {
+        let untried = Fate::Deferred { reply: "no next hop was tried".to_owned() };
+        let survey = Survey::of(&octets);
+        let count = transaction.recipients.len();
+        let (fates, next_hops) = (vec![untried; count], vec![String::new(); count]);
+        Trip { post, transaction, octets, survey, fates, next_hops }
+    }
 
-impl Refused {
-    fn into_text(self) -> String {
-        match self {
-            Refused::Handshake(text) | Refused::Other(text) => text,
+    /// Recipients of one domain after those of another; one that cannot be reached delays no other.
+    async fn by_domain(
+        &mut self,
+        config: &crate::gateway::config::Config,
+        surroundings: &Surroundings,
+        route: &Route,
+        reused: Option<Connection>,
+    ) -> Option<Connection> {
+        let mut kept = reused;
+        for (domain, members) in self.domains() {
+            let key = format!("mx:{domain}");
+            if surroundings.is_failing(&key) || surroundings.is_slow(&domain) {
+                let reply = format!("{domain}: its mail hosts do not answer just now");
+                self.settle(&members, &Fate::Deferred { reply });
+                continue;
+            }
+            let (reused, other) = match kept.take() {
+                Some(connection) if connection.is_for(&domain) => (Some(connection), None),
+                other => (None, other),
+            };
+            quit(other);
+            let resolver = match surroundings.resolver(&route.resolver) {
+                Ok(resolver) => resolver,
+                Err(reply) => {
+                    self.settle(&members, &Fate::Deferred { reply });
+                    continue;
+                }
+            };
+            let hops = match mx::hosts(&resolver, &domain, config.hostname.as_str(), route.mx_port).await {
+                Routing::Hosts(hops) => surroundings.sorted(hops),
+                Routing::Never { status, reply } => {
+                    self.settle(&members, &Fate::Failed { status: status.to_owned(), reply });
+                    continue;
+                }
+                Routing::Later { reply } => {
+                    self.settle(&members, &Fate::Deferred { reply });
+                    continue;
+                }
+            };
+            let way = Way {
+                config,
+                route,
+                surroundings,
+                resolver: Some(&resolver),
+                sessions_max: MX_SESSIONS_MAX,
+                domain: Some(&domain),
+            };
+            match self.tour(&way, &hops, reused, members).await {
+                Ok(connection) => kept = connection,
+                Err(Unreachable { reply, .. }) => {
+                    tracing::warn!("{domain}: {reply}");
+                    surroundings.fails(&key, config);
+                }
+            }
+        }
+        kept
+    }
+
+    fn domains(&self) -> BTreeMap<String, Vec<usize>> {
+        let mut domains: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for at in 0..self.transaction.recipients.len() {
+            let address = self.recipient(at).map(|recipient| recipient.address.domain().to_ascii_lowercase());
+            domains.entry(address.unwrap_or_default()).or_default().push(at);
+        }
+        domains
+    }
+
+    fn settle(&mut self, members: &[usize], fate: &Fate) {
+        for &at in members {
+            self.fates[at] = fate.clone();
         }
     }
-    fn io(error: &io::Error) -> Refused {
-        Refused::Other(why(error))
-    }
-}
 
-/// Connects, and speaks until a transaction can begin.
-async fn greet(post: &Arc<Post>, route: &Route, hop: &HostPort, wish: Encryption) -> Result<Connection, Refused> {
-    let config = post.config();
-    let limit = Duration::from_secs(config.timeouts.initial_s);
-    let tcp = match tokio::time::timeout(limit, TcpStream::connect((hop.host.as_str(), hop.port))).await {
-        Ok(connected) => connected.map_err(|e| Refused::Other(e.to_string()))?,
-        Err(_) => return Err(Refused::io(&io::ErrorKind::TimedOut.into())),
-    };
-    tcp.set_nodelay(true).map_err(|e| Refused::io(&e))?;
-    let client = Client::new(config.hostname.as_str(), Dialect::Smtp);
-    let mut connection = Connection { stream: Stream::Plain(tcp), client, next_hop: hop.to_string() };
-    let mut out = Vec::new();
-    connection.until_ready(&mut out, &config.timeouts).await?;
-    if wish == Encryption::No {
-        return Ok(connection);
-    }
-    if !connection.client.capabilities().has(Extension::StartTls) {
-        return match route.tls {
-            RouteTls::None | RouteTls::Opportunistic => Ok(connection),
-            RouteTls::Required | RouteTls::Verified => {
-                Err(Refused::Other("TLS is required and not offered".to_owned()))
+    /// From one next hop to the other until nobody is left. The first connection that can be used again is kept.
+    async fn tour(
+        &mut self,
+        way: &Way<'_>,
+        hops: &[HostPort],
+        reused: Option<Connection>,
+        open: Vec<usize>,
+    ) -> Result<Option<Connection>, Unreachable> {
+        let (mut left, mut kept, mut reached) = (open, None, Reached::No);
+        let mut last = String::new();
+        let mut visited = None;
+        if let Some(connection) = reused {
+            let hop = connection.hop().clone();
+            let visit = self.visit(way, &hop, Some(connection), left).await;
+            (left, kept, reached) = (visit.left, visit.connection, visit.reached);
+            last = hop.to_string();
+            // A connection that had died meanwhile says nothing about the next hop.
+            visited = kept.as_ref().map(|_| hop);
+        }
+        let mut sessions = 0;
+        for hop in hops.iter().filter(|hop| visited.as_ref() != Some(hop)) {
+            if left.is_empty() || sessions == way.sessions_max {
+                break;
             }
-        };
+            let visit = self.visit(way, hop, None, left).await;
+            left = visit.left;
+            last = hop.to_string();
+            if visit.reached == Reached::Yes {
+                (reached, sessions) = (Reached::Yes, sessions + 1);
+            }
+            match kept {
+                None => kept = visit.connection,
+                Some(_) => quit(visit.connection),
+            }
+        }
+        match reached {
+            Reached::Yes => Ok(kept),
+            Reached::No => {
+                quit(kept);
+                Err(Unreachable { reply: self.last_word(&left), next_hop: last })
+            }
+        }
     }
-    connection.encrypt(route, hop, &config.timeouts).await
-}
 
-impl Connection {
-    async fn until_ready(&mut self, out: &mut Vec<u8>, timeouts: &Timeouts) -> Result<(), Refused> {
-        let mut heard = Heard::Nothing;
+    fn last_word(&self, left: &[usize]) -> String {
+        match left.first().map(|&at| &self.fates[at]) {
+            Some(Fate::Deferred { reply }) => reply.clone(),
+            _ => "no next hop could be reached".to_owned(),
+        }
+    }
+
+    /// Speaks with one next hop. What it could not take in one go is offered again at once.
+    async fn visit(&mut self, way: &Way<'_>, hop: &HostPort, reused: Option<Connection>, open: Vec<usize>) -> Visit {
+        let (mut todo, mut left, mut reached) = (open, Vec::new(), Reached::No);
+        let mut age = Age::Fresh;
+        let (mut connection, mut chunking) = (reused, Chunking::Fine);
         loop {
-            match self.exchange(out, timeouts, &mut heard).await {
-                None => {}
-                Some(Event::Ready) => return Ok(()),
-                Some(Event::Broken(failure)) => return Err(Refused::Other(failure.outcome().text)),
-                Some(other) => return Err(Refused::Other(format!("unexpected: {other:?}"))),
+            let opened = match connection.take() {
+                Some(connection) => Ok(connection),
+                None => {
+                    age = Age::Fresh;
+                    greet::open(way, hop, chunking).await
+                }
+            };
+            let mut spoken = match opened {
+                Ok(connection) => connection,
+                Err(reply) => {
+                    way.surroundings.fails(&hop.to_string(), way.config);
+                    self.settle(&todo, &Fate::Deferred { reply: format!("{hop}: {reply}") });
+                    todo.iter().for_each(|&at| self.next_hops[at] = hop.to_string());
+                    left.extend(todo);
+                    return Visit { left, connection: None, reached };
+                }
+            };
+            let envelope = self.envelope(&todo);
+            let report = spoken.deliver(envelope, self.survey, &self.octets, &way.config.timeouts).await;
+            if is_about_the_message(&report) {
+                reached = Reached::Yes;
+                way.surroundings.answers(&hop.to_string());
+            } else if age == Age::Used {
+                // It takes one message in each session.
+                continue;
+            }
+            age = Age::Used;
+            todo.iter().for_each(|&at| self.next_hops[at] = hop.to_string());
+            let again = self.take(&todo, &report, spoken.reports(), &mut left);
+            if report.chunking == Chunking::Refused {
+                chunking = Chunking::Refused;
+            } else if again.len() == todo.len() {
+                // No progress: it may make some another time.
+                left.extend(&again);
+                todo = Vec::new();
+            }
+            connection = match report.next {
+                Next::Reuse => Some(spoken),
+                Next::Close => None,
+            };
+            todo = if todo.is_empty() { todo } else { again };
+            if todo.is_empty() {
+                return Visit { left, connection, reached };
             }
         }
     }
 
-    async fn encrypt(mut self, route: &Route, hop: &HostPort, timeouts: &Timeouts) -> Result<Connection, Refused> {
-        let mut out = Vec::new();
-        let mut heard = Heard::Nothing;
-        self.client.start_tls(&mut out);
-        loop {
-            match self.exchange(&mut out, timeouts, &mut heard).await {
-                None => {}
-                Some(Event::StartTls) => break,
-                Some(Event::NoStartTls(_)) if route.tls == RouteTls::Opportunistic => return Ok(self),
-                Some(Event::NoStartTls(answer)) => return Err(Refused::Other(answer.to_string())),
-                Some(Event::Broken(failure)) => return Err(Refused::Other(failure.outcome().text)),
-                Some(other) => return Err(Refused::Other(format!("unexpected: {other:?}"))),
+    /// Keeps what a report says. Who was deferred is left for another next hop; who is to be offered again at once, is answered.
+    fn take(&mut self, todo: &[usize], report: &Report, reports: Reports, left: &mut Vec<usize>) -> Vec<usize> {
+        let mut again = Vec::new();
+        for (&at, outcome) in todo.iter().zip(&report.outcomes) {
+            self.fates[at] = fate(outcome, reports);
+            match outcome.verdict {
+                Verdict::Deferred => left.push(at),
+                Verdict::NextTransaction => again.push(at),
+                Verdict::InDoubt => self.tell_of_doubt(at, outcome),
+                Verdict::Delivered | Verdict::Failed => {}
             }
         }
-        let settings = match (route.tls, &route.ca_file) {
-            (RouteTls::Verified, Some(anchors)) => tls::client_verified(anchors),
-            _ => tls::client_opportunistic(),
-        };
-        let settings = settings.map_err(|e| Refused::Other(e.to_string()))?;
-        let handshake = |e: io::Error| Refused::Handshake(format!("TLS handshake: {e}"));
-        self.stream = self.stream.connect_tls(settings, &hop.host).await.map_err(handshake)?;
-        let trust = if route.tls == RouteTls::Verified { Trust::Verified } else { Trust::Unverified };
-        self.client.tls_started(trust, &mut out);
-        self.until_ready(&mut out, timeouts).await?;
-        Ok(self)
+        again
+    }
+
+    /// A recipient who perhaps gets the message twice: it stands in the audit trail, so that duplicates can be explained.
+    fn tell_of_doubt(&self, at: usize, outcome: &Outcome) {
+        let id = Some(self.transaction.entry.accept.id.to_string());
+        let recipient = self.recipient(at).map(|recipient| recipient.address.to_string());
+        let event = Event::new(self.post.now(), "in-doubt");
+        self.post.audit().write(&Event { id, recipient, detail: &outcome.text, ..event });
+    }
+
+    fn recipient(&self, at: usize) -> Option<&crate::mail::Recipient> {
+        let index = usize::try_from(*self.transaction.recipients.get(at)?).ok()?;
+        self.transaction.entry.accept.envelope.recipients.get(index)
+    }
+
+    fn envelope(&self, members: &[usize]) -> Envelope {
+        let recipients = members.iter().filter_map(|&at| self.recipient(at).cloned()).collect();
+        Envelope { recipients, ..self.transaction.entry.accept.envelope.clone() }
+    }
+}
+
+/// A next hop that hangs up or says 421 before it takes MAIL has a trouble of its own.
+fn is_about_the_message(report: &Report) -> bool {
+    let is_deferred = |outcome: &Outcome| outcome.verdict == Verdict::Deferred;
+    report.progress == Progress::MailTaken || report.next == Next::Reuse || !report.outcomes.iter().all(is_deferred)
+}
+
+fn fate(outcome: &Outcome, reports: Reports) -> Fate {
+    let reply = outcome.text.clone();
+    match outcome.verdict {
+        Verdict::Delivered => Fate::Delivered { reply, reports },
+        Verdict::Deferred | Verdict::NextTransaction => Fate::Deferred { reply },
+        Verdict::InDoubt => Fate::Deferred { reply: format!("perhaps delivered: {reply}") },
+        Verdict::Failed => Fate::Failed { status: outcome.status.clone(), reply },
+    }
+}
+
+/// Says goodbye to a connection that is not kept, without waiting for it.
+fn quit(connection: Option<Connection>) {
+    if let Some(connection) = connection {
+        tokio::spawn(connection.quit());
     }
 }

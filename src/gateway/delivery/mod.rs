@@ -13,13 +13,15 @@ mod notify;
 mod record;
 mod settle;
 
+pub use connection::credentials;
+
 use super::ending::{stopping, until};
 use super::post::{AcceptedIds, Post, is_large};
 use crate::clock::Timestamp;
 use crate::journal::{Entry, RecipientState};
 pub use agenda::Down;
 use agenda::{Agenda, Answered, Job, Workers};
-use connection::{Connection, Unreachable};
+use connection::{Connection, Surroundings, Unreachable};
 use fence::{Fence, Verdict};
 use record::From;
 pub use record::event;
@@ -40,6 +42,7 @@ pub struct Delivery {
     agenda: Mutex<Agenda>,
     /// Per route: open connections that nobody uses, newest last.
     idle: Vec<Mutex<Vec<(Connection, Instant)>>>,
+    surroundings: Surroundings,
     /// The agenda has changed in a way the timer must see.
     changed: Notify,
     fence: Fence,
@@ -61,6 +64,7 @@ impl Delivery {
         Arc::new(Delivery {
             agenda: Mutex::new(Agenda::new(config.route.iter().map(|route| route.connections))),
             idle: config.route.iter().map(|_| Mutex::default()).collect(),
+            surroundings: Surroundings::default(),
             changed: Notify::new(),
             fence: Fence::default(),
             working: watch::channel(0).0,
@@ -187,7 +191,7 @@ impl Delivery {
             Verdict::Again => Fate::Deferred { reply: why.to_owned() },
             Verdict::Park => Fate::Parked { reason: format!("failed twice on our side: {why}") },
         };
-        self.record(job, entry, &open, vec![fate; open.len()], From { next_hop: "", message: Some(&[]) }).await;
+        self.record(job, entry, &open, vec![fate; open.len()], From { next_hops: &[], message: Some(&[]) }).await;
     }
 
     fn idle_connection(&self, route: usize) -> Option<Connection> {
@@ -230,10 +234,10 @@ impl Delivery {
         let config = self.post.config();
         let route = &config.route[job.route];
         let sending = connection::Transaction { entry: &entry, recipients: &open, octets: &octets };
-        match connection::send(&self.post, route, connection, &sending).await {
-            Ok((fates, next_hop, connection)) => {
-                self.reached(job.route, &next_hop);
-                let from = From { next_hop: &next_hop, message: Some(&octets) };
+        match connection::send(&self.post, &self.surroundings, route, connection, &sending).await {
+            Ok((fates, next_hops, connection)) => {
+                self.reached(job.route, next_hops.first().map_or("", String::as_str));
+                let from = From { next_hops: &next_hops, message: Some(&octets) };
                 self.record(job, &entry, &open, fates, from).await;
                 connection
             }
@@ -241,7 +245,8 @@ impl Delivery {
                 self.unreachable(job, &unreachable);
                 let Unreachable { reply, next_hop } = unreachable;
                 let deferred = Fate::Deferred { reply };
-                let from = From { next_hop: &next_hop, message: Some(&octets) };
+                let next_hops = vec![next_hop; open.len()];
+                let from = From { next_hops: &next_hops, message: Some(&octets) };
                 self.record(job, &entry, &open, vec![deferred; open.len()], from).await;
                 drop((octets, _room));
                 self.tend_blocked(job.route).await;

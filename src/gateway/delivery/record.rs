@@ -21,8 +21,8 @@ const BLOCKED_AT_ONCE: usize = 256;
 /// Where results come from.
 #[derive(Clone, Copy, Debug)]
 pub struct From<'a> {
-    /// Whom we spoke to; empty when nobody.
-    pub next_hop: &'a str,
+    /// Whom we spoke to, for each recipient; empty when nobody.
+    pub next_hops: &'a [String],
     /// The rendition, when it is at hand: part of it goes back to the sender.
     pub message: Option<&'a [u8]>,
 }
@@ -46,7 +46,7 @@ impl Delivery {
     ) {
         let unreported = unreported(entry, recipients, &fates);
         let results =
-            settle::settle(&self.post.config().queue, entry, recipients, fates, from.next_hop, self.post.now());
+            settle::settle(&self.post.config().queue, entry, recipients, fates, from.next_hops, self.post.now());
         let next_at = results.iter().filter_map(|result| match result.outcome {
             Outcome::Deferred { next_at, .. } => Some(next_at),
             _ => None,
@@ -154,7 +154,7 @@ impl Delivery {
         let recipients: Vec<u32> = (0..count).filter(unroutable).collect();
         let reply = "no route to the recipient's domain".to_owned();
         let fates = vec![Fate::Failed { status: "5.4.4".to_owned(), reply }; recipients.len()];
-        let results = settle::settle(&config.queue, &entry, &recipients, fates, "", self.post.now());
+        let results = settle::settle(&config.queue, &entry, &recipients, fates, &[], self.post.now());
         let this = self.clone();
         tokio::spawn(async move {
             while this.store(&entry, results.clone(), None).await == Stored::No {
@@ -182,7 +182,7 @@ impl Delivery {
             let open = self.open_recipients(&entry, &job);
             if settle::is_expired(&config.queue, &entry, self.post.now()) && self.agenda().pull(job) {
                 let deferred = Fate::Deferred { reply: down.reply.clone() };
-                let from = From { next_hop: "", message: None };
+                let from = From { next_hops: &[], message: None };
                 self.record(job, &entry, &open, vec![deferred; open.len()], from).await;
             } else {
                 let outcome = Outcome::Deferred { reply: down.reply.clone(), next_at: down.until };

@@ -43,13 +43,13 @@ pub enum Reports {
     Nobody,
 }
 
-/// Results for `recipients`, whose fates stand in the same order. What is deferred beyond the queue's lifetime fails.
+/// Results for `recipients`, whose fates and next hops stand in the same order. What is deferred beyond the queue's lifetime fails.
 pub fn settle(
     queue: &Queue,
     entry: &Entry,
     recipients: &[u32],
     fates: Vec<Fate>,
-    next_hop: &str,
+    next_hops: &[String],
     now: Timestamp,
 ) -> Vec<RecipientResult> {
     let expired = is_expired(queue, entry, now);
@@ -65,13 +65,14 @@ pub fn settle(
             Outcome::Deferred { reply, next_at: after(now, queue.retry_s.wait_s(attempt), &entry.accept.id, attempt) }
         }
     };
-    let result = |(recipient, fate)| RecipientResult {
+    let next_hops = next_hops.iter().cloned().chain(std::iter::repeat(String::new()));
+    let result = |((recipient, fate), next_hop)| RecipientResult {
         recipient,
         at: now,
-        next_hop: next_hop.to_owned(),
+        next_hop,
         outcome: outcome(recipient, fate),
     };
-    recipients.iter().copied().zip(fates).map(result).collect()
+    recipients.iter().copied().zip(fates).zip(next_hops).map(result).collect()
 }
 
 /// A wait of `wait_s` seconds from now and up to a tenth more, so that what failed together does not come back together. Ids are

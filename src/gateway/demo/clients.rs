@@ -24,7 +24,7 @@ fn connect(port: u16) -> std::io::Result<TcpStream> {
 }
 
 fn encrypt(stream: TcpStream, ca: &Path) -> Result<Tls, Unlike> {
-    let config = tls::client_verified(ca).map_err(|e| Unlike::of("TLS", e))?;
+    let config = tls::client::verified(ca).map_err(|e| Unlike::of("TLS", e))?;
     let name = ServerName::try_from("localhost").map_err(|e| Unlike::of("TLS", e))?;
     let connection = ClientConnection::new(config, name).map_err(|e| Unlike::of("TLS", e))?;
     Ok(StreamOwned::new(connection, stream))

@@ -19,6 +19,17 @@ pub enum Extension {
     Dsn,
     /// RFC 8689.
     RequireTls,
+    /// RFC 3030: BDAT.
+    Chunking,
+}
+
+/// A way to log in (RFC 4954) that this client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// RFC 4616.
+    Plain,
+    /// Name and password on questions; never standardised.
+    Login,
 }
 
 /// What the next hop offered; empty after HELO.
@@ -26,6 +37,7 @@ pub enum Extension {
 pub struct Capabilities {
     offered: Vec<Extension>,
     size_max: Option<u64>,
+    mechanisms: Vec<Mechanism>,
 }
 
 impl Capabilities {
@@ -34,6 +46,10 @@ impl Capabilities {
         let mut capabilities = Capabilities::default();
         for line in answer.lines().skip(1) {
             let mut words = line.split(' ').filter(|word| !word.is_empty());
+            if let Some(names) = mechanisms(line) {
+                capabilities.mechanisms.extend(names.split(' ').filter_map(mechanism));
+                continue;
+            }
             let Some(extension) = words.next().and_then(named) else { continue };
             if !capabilities.has(extension) {
                 capabilities.offered.push(extension);
@@ -50,9 +66,31 @@ impl Capabilities {
     pub fn has(&self, extension: Extension) -> bool {
         self.offered.contains(&extension)
     }
+    /// What is not to be used although it was offered.
+    pub fn forget(&mut self, extension: Extension) {
+        self.offered.retain(|offered| *offered != extension);
+    }
+    /// The best way to log in that was offered.
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        [Mechanism::Plain, Mechanism::Login].into_iter().find(|known| self.mechanisms.contains(known))
+    }
     /// Octets the next hop takes at most, when it said so.
     pub fn size_max(&self) -> Option<u64> {
         self.size_max
+    }
+}
+
+/// `AUTH PLAIN LOGIN`, and as some servers before RFC 2554 wrote it, `AUTH=PLAIN LOGIN`.
+fn mechanisms(line: &str) -> Option<&str> {
+    let (keyword, names) = line.split_at_checked(5)?;
+    matches!(keyword.to_ascii_uppercase().as_str(), "AUTH " | "AUTH=").then_some(names)
+}
+
+fn mechanism(name: &str) -> Option<Mechanism> {
+    match name.to_ascii_uppercase().as_str() {
+        "PLAIN" => Some(Mechanism::Plain),
+        "LOGIN" => Some(Mechanism::Login),
+        _ => None,
     }
 }
 
@@ -65,6 +103,7 @@ fn named(keyword: &str) -> Option<Extension> {
         "SMTPUTF8" => Some(Extension::SmtpUtf8),
         "DSN" => Some(Extension::Dsn),
         "REQUIRETLS" => Some(Extension::RequireTls),
+        "CHUNKING" => Some(Extension::Chunking),
         _ => None,
     }
 }
@@ -90,5 +129,13 @@ mod tests {
             assert_eq!(parse(&format!("250-mx\r\n250 {line}\r\n")).size_max(), max, "{line}");
         }
         assert_eq!(parse("250 mx\r\n"), Capabilities::default());
+        for (line, mechanism) in [
+            ("AUTH LOGIN PLAIN", Some(Mechanism::Plain)),
+            ("auth=login", Some(Mechanism::Login)),
+            ("AUTH", None),
+            ("AUTH CRAM-MD5", None),
+        ] {
+            assert_eq!(parse(&format!("250-mx\r\n250 {line}\r\n")).mechanism(), mechanism, "{line}");
+        }
     }
 }

@@ -6,20 +6,25 @@
 //! transaction    the commands of one transaction, its replies, what they mean for each recipient
 //! outcome        what became of a recipient
 //! answer         octets -> replies of the next hop      capabilities: what its EHLO offers
-//! content        what must be known of content before it is offered      stuffing: content -> octets on the wire
+//! login          AUTH
+//! content        what must be known of content before it is offered      framing: content -> octets on the wire
+//! stuffing       the dots of DATA
 //! ```
 
 pub mod answer;
 pub mod capabilities;
 pub mod content;
+mod framing;
+mod login;
 pub mod outcome;
 mod session;
 pub mod stuffing;
 mod transaction;
 
 pub use answer::Answer;
-pub use capabilities::{Capabilities, Extension};
+pub use capabilities::{Capabilities, Extension, Mechanism};
 pub use content::{Octets, Survey};
+pub use login::Credentials;
 pub use outcome::{Origin, Outcome, Verdict};
-pub use session::{Client, Event, Failure, Next, Report, Stage, Trust};
+pub use session::{Chunking, Client, Event, Failure, Next, Progress, Report, Stage, Trust};
 pub use stuffing::Unsendable;

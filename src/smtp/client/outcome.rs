@@ -1,6 +1,7 @@
 //! Outcomes: what one attempt came to for one recipient. When to try again is for others to say.
 
 use super::answer::{Answer, Class};
+use crate::smtp::limits;
 
 /// What to do about a recipient now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,9 @@ impl Outcome {
             Class::Permanent => Verdict::Failed,
         };
         let status = answer.status().map_or_else(|| format!("{}.0.0", answer.code() / 100), str::to_owned);
-        Outcome { verdict, status, text: answer.to_string(), origin: Origin::NextHop }
+        let mut text = answer.to_string();
+        text.truncate(text.floor_char_boundary(limits::ANSWER_SHOWN_BYTES_MAX));
+        Outcome { verdict, status, text, origin: Origin::NextHop }
     }
 
     /// What a refusal of RCPT means when `accepted` recipients were taken before it: 452 is "too many" (RFC 5321 section

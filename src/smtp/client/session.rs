@@ -4,6 +4,7 @@
 use super::answer::{Answer, Answers, Class, Nonsense};
 use super::capabilities::{Capabilities, Extension};
 use super::content::Survey;
+use super::login::{self, Credentials, Login};
 use super::outcome::{Outcome, Verdict};
 use super::transaction::{Command, Hop, Left, Transaction, Turn};
 use crate::mail::Envelope;
@@ -37,6 +38,29 @@ pub struct Report {
     pub outcomes: Vec<Outcome>,
     /// What the connection is still good for.
     pub next: Next,
+    /// How far the transaction came.
+    pub progress: Progress,
+    /// Whether BDAT was understood.
+    pub chunking: Chunking,
+}
+
+/// How far a transaction came; before MAIL is taken, what goes wrong says nothing about the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// MAIL was not taken.
+    Nothing,
+    /// MAIL was taken.
+    MailTaken,
+}
+
+/// Whether a next hop that offers CHUNKING knows BDAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunking {
+    /// Nothing was heard to the contrary.
+    Fine,
+    /// It does not: the recipients are to be offered again, over another connection without it
+    /// ([`Client::forget_chunking`]).
+    Refused,
 }
 
 /// What a connection is good for after a transaction.
@@ -57,6 +81,13 @@ pub enum Failure {
     Misbehaved(String),
     /// The connection ended, in the driver's words.
     Lost(String),
+}
+
+impl Report {
+    /// Of a connection that is no more.
+    pub fn lost(outcomes: Vec<Outcome>) -> Report {
+        Report { outcomes, next: Next::Close, progress: Progress::Nothing, chunking: Chunking::Fine }
+    }
 }
 
 impl Failure {
@@ -126,6 +157,7 @@ enum State {
     Ready,
     StartTls,
     Handshake,
+    Login(Login),
     Transaction(Box<Transaction>),
     Quit,
     Over,
@@ -141,6 +173,7 @@ pub struct Client {
     capabilities: Capabilities,
     trust: Trust,
     left: Left,
+    answers_heard: u64,
 }
 
 impl Client {
@@ -154,6 +187,7 @@ impl Client {
             capabilities: Capabilities::default(),
             trust: Trust::Clear,
             left: Left::Nothing,
+            answers_heard: 0,
         }
     }
 
@@ -166,6 +200,7 @@ impl Client {
                 Err(nonsense) => return Some(self.talks_nonsense(nonsense)),
             };
             rest = &rest[used..];
+            self.answers_heard += u64::from(answer.is_some());
             let event = answer.and_then(|answer| self.hear(answer, out));
             if let Some(event) = event {
                 return Some(self.alone(event, rest));
@@ -228,6 +263,14 @@ impl Client {
                 self.state = State::Over;
                 Some(Event::Closed)
             }
+            State::Login(login) => match login.hear(&answer, out) {
+                login::Turn::Wait => None,
+                login::Turn::Done => {
+                    self.state = State::Ready;
+                    Some(Event::Ready)
+                }
+                login::Turn::Refused => Some(self.unexpected(answer)),
+            },
             State::Transaction(transaction) => {
                 let turn = transaction.hear(&answer, out);
                 self.turn(turn)
@@ -268,7 +311,8 @@ impl Client {
         match std::mem::replace(&mut self.state, state) {
             State::Transaction(transaction) => {
                 self.left = transaction.left();
-                Event::Done(Report { outcomes: transaction.into_outcomes(), next })
+                let (progress, chunking) = (transaction.progress(), transaction.chunking());
+                Event::Done(Report { outcomes: transaction.into_outcomes(), next, progress, chunking })
             }
             _ => self.break_off(Failure::Lost("no transaction".to_owned())),
         }
@@ -325,12 +369,37 @@ impl Client {
         }
     }
 
+    /// Content goes by DATA although CHUNKING was offered.
+    pub fn forget_chunking(&mut self) {
+        self.capabilities.forget(Extension::Chunking);
+    }
+
+    /// When ready: logs in. It answers with [`Event::Ready`], or the session is broken; at once when there is no TLS or nothing
+    /// offered that this client knows.
+    pub fn login(&mut self, credentials: Credentials, out: &mut Vec<u8>) -> Option<Event> {
+        if !matches!(self.state, State::Ready) {
+            return None;
+        }
+        if self.trust == Trust::Clear {
+            let why = "credentials are never sent without TLS".to_owned();
+            return Some(self.break_off(Failure::Misbehaved(why)));
+        }
+        let Some(mechanism) = self.capabilities.mechanism() else {
+            let why =
+                "next hop offers neither AUTH PLAIN nor AUTH LOGIN, which the route's credentials need".to_owned();
+            return Some(self.break_off(Failure::Misbehaved(why)));
+        };
+        self.state = State::Login(Login::begin(mechanism, credentials, out));
+        None
+    }
+
     /// When ready: begins a transaction. `content` describes the octets that [`Client::content`] will be given. Returns an
     /// event at once when this next hop cannot take it.
     pub fn deliver(&mut self, envelope: Envelope, content: Survey, out: &mut Vec<u8>) -> Option<Event> {
         if !matches!(self.state, State::Ready) {
             let outcome = Outcome::here(Verdict::Deferred, "4.4.2", "session not ready");
-            return Some(Event::Done(Report { outcomes: vec![outcome; envelope.recipients.len()], next: Next::Close }));
+            let outcomes = vec![outcome; envelope.recipients.len()];
+            return Some(Event::Done(Report::lost(outcomes)));
         }
         let hop = Hop { capabilities: self.capabilities.clone(), dialect: self.dialect, trust: self.trust };
         let mut transaction = Transaction::new(envelope, content, hop, self.left);
@@ -388,21 +457,31 @@ impl Client {
         }
     }
 
+    /// What it means for a recipient that the connection had ended before a transaction began.
+    pub fn lost(&self, why: &str) -> Outcome {
+        Failure::Lost(why.to_owned()).outcome()
+    }
+
     /// What is waited for.
     pub fn stage(&self) -> Stage {
         match &self.state {
-            State::Greeting | State::Ehlo | State::Helo | State::StartTls => Stage::Initial,
+            State::Greeting | State::Ehlo | State::Helo | State::StartTls | State::Login(_) => Stage::Initial,
             State::Ready | State::Handshake | State::Over => Stage::Idle,
             State::Quit => Stage::Quit,
             State::Transaction(transaction) => match transaction.awaits() {
                 Some(Command::Rset) => Stage::Initial,
                 Some(Command::Mail) => Stage::Mail,
                 Some(Command::Rcpt(_)) => Stage::Rcpt,
-                Some(Command::Data) => Stage::DataStart,
+                Some(Command::Data | Command::Bdat) => Stage::DataStart,
                 Some(Command::Dot | Command::DotFor(_) | Command::LoneDot) => Stage::DataDone,
                 None => Stage::DataBlock,
             },
         }
+    }
+
+    /// How many replies came so far: a driver gives each its own time.
+    pub fn answers_heard(&self) -> u64 {
+        self.answers_heard
     }
 
     /// Whether STARTTLS was offered.

@@ -13,6 +13,9 @@ pub enum Unsendable {
     /// An LF that follows no CR.
     #[error("message contains a bare LF")]
     BareLf,
+    /// BDAT announced another length.
+    #[error("message is not as long as announced")]
+    OtherLength,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
-//! The transaction: MAIL, RCPTs, DATA, and what the replies mean for each recipient. Sends ahead where the next hop offers
+//! The transaction: MAIL, RCPTs, DATA or BDAT, and what the replies mean for each recipient. Sends ahead where the next hop offers
 //! PIPELINING (RFC 2920), and never takes a reply for another command's.
 
 use super::answer::{Answer, Class};
 use super::capabilities::{Capabilities, Extension};
 use super::content::{Octets, Survey};
+use super::framing::{Framing, Unsendable};
 use super::outcome::{Outcome, Verdict};
-use super::session::Trust;
-use super::stuffing::{Stuffer, Unsendable};
+use super::session::{Chunking, Progress, Trust};
 use crate::mail::{BodyType, Envelope, Recipient};
 use crate::smtp::Dialect;
 use crate::smtp::limits;
@@ -21,9 +21,11 @@ pub enum Command {
     /// Of the recipient with this index.
     Rcpt(usize),
     Data,
-    /// The final dot, for all accepted recipients.
+    /// Its reply is that to its last octet, so it is never awaited itself.
+    Bdat,
+    /// The final dot or the last octet of BDAT, for all accepted recipients.
     Dot,
-    /// The final dot's reply for one recipient (LMTP).
+    /// The same reply for one recipient (LMTP).
     DotFor(usize),
     /// The final dot of an empty message to nobody: DATA was sent ahead and taken although no RCPT was.
     LoneDot,
@@ -71,7 +73,9 @@ pub struct Transaction {
     next: Option<Command>,
     awaited: VecDeque<Command>,
     left: Left,
-    stuffer: Option<Stuffer>,
+    progress: Progress,
+    chunking: Chunking,
+    framing: Option<Framing>,
 }
 
 impl Transaction {
@@ -79,8 +83,19 @@ impl Transaction {
     pub fn new(envelope: Envelope, content: Survey, hop: Hop, left: Left) -> Self {
         let outcomes = vec![None; envelope.recipients.len()];
         let next = Some(if left == Left::OpenTransaction { Command::Rset } else { Command::Mail });
-        let (accepted, awaited) = (Vec::new(), VecDeque::new());
-        Transaction { envelope, content, hop, outcomes, accepted, next, awaited, left, stuffer: None }
+        Transaction {
+            envelope,
+            content,
+            hop,
+            outcomes,
+            accepted: Vec::new(),
+            next,
+            awaited: VecDeque::new(),
+            left,
+            progress: Progress::Nothing,
+            chunking: Chunking::Fine,
+            framing: None,
+        }
     }
 
     /// Why this next hop cannot take the message at all, without converting it or losing what it needs.
@@ -128,15 +143,24 @@ impl Transaction {
     pub fn send(&mut self, out: &mut Vec<u8>) {
         while let Some(command) = self.next.filter(|_| self.may_send()) {
             self.next = self.behind(command);
-            if command == Command::Data && self.awaited.is_empty() && self.accepted.is_empty() {
+            let is_content = matches!(command, Command::Data | Command::Bdat);
+            if is_content && self.awaited.is_empty() && self.accepted.is_empty() {
                 return;
             }
             self.write(command, out);
-            self.awaited.push_back(command);
+            if command == Command::Bdat {
+                self.framing = Some(Framing::counted(self.content.bytes));
+            } else {
+                self.awaited.push_back(command);
+            }
         }
     }
 
+    /// BDAT is followed by content at once, so it waits until there is somebody to get it.
     fn may_send(&self) -> bool {
+        if self.next == Some(Command::Bdat) {
+            return self.awaited.is_empty();
+        }
         let ahead = self.hop.capabilities.has(Extension::Pipelining) && self.awaited.len() < limits::COMMANDS_AHEAD_MAX;
         self.awaited.is_empty() || ahead
     }
@@ -146,8 +170,9 @@ impl Transaction {
             Command::Rset => Some(Command::Mail),
             Command::Mail => Some(Command::Rcpt(0)),
             Command::Rcpt(index) if index + 1 < self.outcomes.len() => Some(Command::Rcpt(index + 1)),
+            Command::Rcpt(_) if self.hop.capabilities.has(Extension::Chunking) => Some(Command::Bdat),
             Command::Rcpt(_) => Some(Command::Data),
-            Command::Data | Command::Dot | Command::DotFor(_) | Command::LoneDot => None,
+            Command::Data | Command::Bdat | Command::Dot | Command::DotFor(_) | Command::LoneDot => None,
         }
     }
 
@@ -157,6 +182,7 @@ impl Transaction {
             Command::Mail => self.write_mail(out),
             Command::Rcpt(index) => self.write_rcpt(&self.envelope.recipients[index], out),
             Command::Data => out.extend_from_slice(b"DATA"),
+            Command::Bdat => out.extend_from_slice(format!("BDAT {} LAST", self.content.bytes).as_bytes()),
             Command::Dot | Command::DotFor(_) | Command::LoneDot => out.push(b'.'),
         }
         out.extend_from_slice(b"\r\n");
@@ -216,15 +242,35 @@ impl Transaction {
             (_, Class::Intermediate) => return self.no_answer(command, "3xx where none can be"),
             (Command::Rset, Class::Positive) => self.left = Left::Nothing,
             (Command::Rset, _) => return self.no_answer(command, "RSET refused"),
-            (Command::Mail, Class::Positive) => self.left = Left::OpenTransaction,
-            (Command::Mail | Command::Data, _) => self.refuse_all(answer),
+            (Command::Mail, Class::Positive) => {
+                self.left = Left::OpenTransaction;
+                self.progress = Progress::MailTaken;
+            }
+            (Command::Mail | Command::Data | Command::Bdat, _) => self.refuse_all(answer),
             (Command::Rcpt(index), _) => self.hear_recipient(index, answer),
+            (Command::Dot | Command::DotFor(_), _) if self.is_bdat_unknown(answer) => return self.refuse_bdat(answer),
             (Command::Dot, _) => self.settle(&Outcome::of(answer)),
             (Command::DotFor(index), _) => self.outcomes[index] = Some(Outcome::of(answer)),
             (Command::LoneDot, _) => {}
         }
         self.send(out);
-        if self.awaited.is_empty() && self.next.is_none() { self.end() } else { Turn::Wait }
+        match self.framing {
+            Some(_) => Turn::Content,
+            None if self.awaited.is_empty() && self.next.is_none() => self.end(),
+            None => Turn::Wait,
+        }
+    }
+
+    /// Whether the next hop offers CHUNKING and does not know BDAT.
+    fn is_bdat_unknown(&self, answer: &Answer) -> bool {
+        self.hop.capabilities.has(Extension::Chunking) && matches!(answer.code(), 500 | 502..=504)
+    }
+
+    /// What it reads next are octets of the message; it must not take them for commands.
+    fn refuse_bdat(&mut self, answer: &Answer) -> Turn {
+        self.chunking = Chunking::Refused;
+        self.settle(&Outcome { verdict: Verdict::NextTransaction, ..Outcome::of(answer) });
+        Turn::Hopeless
     }
 
     /// The command still awaits its answer, which matters for the final dot: its outcome stays in doubt.
@@ -236,6 +282,7 @@ impl Transaction {
     /// A reply while content is being written. Only a refusal makes sense; an acceptance of what was not yet sent does not.
     fn hear_early(&mut self, answer: &Answer) -> Turn {
         match answer.class() {
+            Class::Permanent if self.is_bdat_unknown(answer) => self.refuse_bdat(answer),
             Class::Temporary | Class::Permanent => {
                 self.settle(&Outcome::of(answer));
                 Turn::Hopeless
@@ -264,7 +311,7 @@ impl Transaction {
 
     fn start_content(&mut self, out: &mut Vec<u8>) -> Turn {
         if !self.accepted.is_empty() {
-            self.stuffer = Some(Stuffer::default());
+            self.framing = Some(Framing::dotted());
             return Turn::Content;
         }
         // RFC 2920 section 3.1: a server may take DATA without recipients; then only a lone dot ends it.
@@ -289,16 +336,16 @@ impl Transaction {
 
     /// Appends a chunk of content.
     pub fn content(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unsendable> {
-        match &mut self.stuffer {
-            Some(stuffer) => stuffer.write(chunk, out),
+        match &mut self.framing {
+            Some(framing) => framing.write(chunk, out),
             None => Ok(()),
         }
     }
 
     /// Appends the end of data. From here on the message may be delivered, whatever is heard.
     pub fn end_content(&mut self, out: &mut Vec<u8>) -> Result<(), Unsendable> {
-        let Some(stuffer) = self.stuffer.take() else { return Ok(()) };
-        stuffer.finish(out)?;
+        let Some(framing) = self.framing.take() else { return Ok(()) };
+        framing.finish(out)?;
         self.left = Left::Nothing;
         match self.hop.dialect {
             Dialect::Smtp => self.awaited.push_back(Command::Dot),
@@ -331,6 +378,14 @@ impl Transaction {
     /// The oldest command that awaits a reply.
     pub fn awaits(&self) -> Option<Command> {
         self.awaited.front().copied()
+    }
+    /// How far it came.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+    /// Whether BDAT was understood.
+    pub fn chunking(&self) -> Chunking {
+        self.chunking
     }
     /// What the next hop still has open.
     pub fn left(&self) -> Left {

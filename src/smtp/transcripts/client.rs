@@ -1,5 +1,5 @@
 //! The client under test, with a driver that delivers a message and says goodbye. Words: lmtp tls dsn utf8 requiretls 8bit
-//! (declared), verified (the certificate), from=ADDRESS to=ADDRESS,... content=OCTETS (escaped) times=N.
+//! (declared), login (as `gw`, password `pw`), verified (the certificate), from=ADDRESS to=ADDRESS,... content=OCTETS (escaped) times=N.
 
 use super::{Side, marked, unescape};
 use crate::mail::{Address, BodyType, Envelope, Recipient, RequireTls};
@@ -13,6 +13,7 @@ pub struct Client {
     content: Vec<u8>,
     times: usize,
     wants_tls: bool,
+    wants_login: bool,
     trust: Trust,
     handshakes: bool,
     out: Vec<u8>,
@@ -29,6 +30,7 @@ impl Client {
             content: unescape(value("content=").unwrap_or("S:\\r\\n\\r\\n.\\r\\n")),
             times: value("times=").map_or(1, |n| n.parse().expect("a number")),
             wants_tls: has("tls"),
+            wants_login: has("login"),
             trust: if has("verified") { Trust::Verified } else { Trust::Unverified },
             handshakes: false,
             out: vec![],
@@ -63,6 +65,13 @@ impl Client {
         if std::mem::take(&mut self.wants_tls) && self.client.offers_tls() {
             return self.client.start_tls(&mut self.out);
         }
+        if std::mem::take(&mut self.wants_login) {
+            let credentials = client::Credentials::new("gw", "pw".to_owned().into()).expect("no NUL");
+            if let Some(event) = self.client.login(credentials, &mut self.out) {
+                self.on(event);
+            }
+            return;
+        }
         if self.times == 0 {
             return self.client.quit(&mut self.out);
         }
@@ -87,6 +96,7 @@ impl Client {
         }
         match report.next {
             Next::Reuse => self.ready(),
+            Next::Close if report.chunking == client::Chunking::Refused => self.note("close, BDAT refused"),
             Next::Close => self.note("close"),
         }
     }

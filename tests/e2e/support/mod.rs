@@ -2,10 +2,13 @@
 //! the tests see what the outside sees.
 
 pub mod corpus;
+pub mod dns;
 pub mod gateway;
 pub mod peers;
+pub mod script;
 pub mod sink;
 pub mod smtp;
+pub mod tls_hop;
 
 pub use gateway::{Gateway, Options};
 pub use sink::{Delivered, Sink};
