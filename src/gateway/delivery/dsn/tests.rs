@@ -1,3 +1,5 @@
+//! Notifications as a reader sees them.
+
 use super::*;
 
 fn address(text: &str) -> Address {
