@@ -5,6 +5,7 @@ use super::login;
 use super::rates::{Deed, Pace};
 use super::{Door, House};
 use crate::access::Account;
+use crate::access::scram::{Exchange, Reached};
 use crate::gateway::ending::stopping;
 use crate::gateway::flow::permission::{self, Relaying, Submitter};
 use crate::gateway::flow::replies;
@@ -13,9 +14,9 @@ use crate::gateway::observe::Event as AuditEvent;
 use crate::gateway::post::is_in_memory;
 use crate::gateway::wire::Stream;
 use crate::journal::Draft;
-use crate::mail::{Client, Direction, Envelope, Recipient};
+use crate::mail::{Client, Direction, Envelope, Recipient, Tls};
 use crate::smtp::Dialect;
-use crate::smtp::server::{Event, Login, Reply, Session, reply};
+use crate::smtp::server::{Event, Login, LoginRefusal, Reply, ScramMessage, Session, reply};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -56,6 +57,7 @@ struct Conversation {
     ip: IpAddr,
     session: Session,
     account: Option<Account>,
+    scram: Option<Exchange>,
     draft: Option<Draft>,
     out: Vec<u8>,
     progress: Progress,
@@ -78,9 +80,6 @@ enum Heard {
 /// Talks until either side ends it.
 pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) -> io::Result<()> {
     let mut session = Session::new(door.smtp.clone());
-    if let Some(tls) = stream.tls() {
-        session.tls_started(tls);
-    }
     if door.listener.believes(ip) {
         session.trust_peer();
     }
@@ -90,10 +89,14 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
         ip,
         session,
         account: None,
+        scram: None,
         draft: None,
         out: Vec::new(),
         progress: Progress::start(Instant::now()),
     };
+    if let Some(tls) = stream.tls() {
+        this.secured(tls);
+    }
     if this.pace(Deed::Connection, 1) == Pace::TooFast {
         this.session.hang_up(&replies::TOO_FAST, &mut this.out);
         stream.write(&this.out).await?;
@@ -117,7 +120,7 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
                 stream.write(&this.out).await?;
                 this.out.clear();
                 stream = stream.accept_tls(this.door.tls.clone()).await?;
-                this.session.tls_started(stream.tls().ok_or_else(|| io::Error::other("no TLS after its handshake"))?);
+                this.secured(stream.tls().ok_or_else(|| io::Error::other("no TLS after its handshake"))?);
             }
             Next::Close => {
                 stream.write(&this.out).await?;
@@ -190,6 +193,7 @@ impl Conversation {
             Event::Discard(_) => self.draft = None,
             Event::End { envelope, protocol } => self.end(envelope, protocol).await,
             Event::Authenticate(login) => self.log_in(login).await,
+            Event::Scram(message) => self.scram(message).await,
             // Answered by `consume`.
             Event::StartTls | Event::Close => {}
         }
@@ -218,14 +222,42 @@ impl Conversation {
     /// Any account that knows its password may submit; what it may sign is for [`permission::signing`] to say.
     async fn log_in(&mut self, login: Login) {
         match login::check(&self.house.post, self.client_ip(), login.user, login.password).await {
-            Ok(account) => {
-                self.session.authenticated(account.name.as_str(), &mut self.out);
-                self.account = Some(account);
+            Ok(account) => self.logged_in(account),
+            Err(why) => self.not_logged_in(why),
+        }
+    }
+
+    async fn scram(&mut self, message: ScramMessage) {
+        match login::advance(&self.house.post, self.client_ip(), self.scram.take(), message).await {
+            Ok(Reached::Challenge(exchange, challenge)) => {
+                self.scram = Some(exchange);
+                self.session.challenge(&challenge, &mut self.out);
             }
-            Err(why) => {
-                self.session.refuse_login(why, &mut self.out);
-                self.blame();
-            }
+            Ok(Reached::Proven(account)) => self.logged_in(account),
+            Err(why) => self.not_logged_in(why),
+        }
+    }
+
+    fn logged_in(&mut self, account: Account) {
+        self.session.authenticated(account.name.as_str(), &mut self.out);
+        self.account = Some(account);
+    }
+
+    fn not_logged_in(&mut self, why: LoginRefusal) {
+        self.session.refuse_login(why, &mut self.out);
+        self.blame();
+    }
+
+    /// TLS is spoken: now logins may be offered, those by SCRAM only if somebody has one.
+    fn secured(&mut self, tls: Tls) {
+        self.session.tls_started(tls);
+        if !self.door.listener.takes_logins() {
+            return;
+        }
+        match tokio::task::block_in_place(|| self.house.post.accounts().offer_scram()) {
+            Ok(true) => self.session.offer_scram(),
+            Ok(false) => {}
+            Err(e) => tracing::error!("SCRAM is not offered: {e}"),
         }
     }
 

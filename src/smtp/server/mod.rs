@@ -28,6 +28,6 @@ mod session;
 
 pub use arguments::Mail;
 pub use framing::{BareLf, Unfit};
-pub use login::{Login, LoginRefusal};
+pub use login::{Login, LoginRefusal, ScramMessage};
 pub use reply::Reply;
 pub use session::{Auth, Event, Session, Settings, StartTls, Step};

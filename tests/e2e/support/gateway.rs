@@ -190,6 +190,14 @@ impl Gateway {
         assert!(output.status.success(), "{arguments:?}: {}\n{stdout}\n{stderr}\n{}", output.status, self.log());
         stdout
     }
+    /// Runs a command that must succeed with this on its standard input.
+    pub fn tell(&self, arguments: &[&str], input: &str) {
+        let script =
+            "import subprocess, sys\nsys.exit(subprocess.run(sys.argv[2:], input=sys.argv[1].encode()).returncode)";
+        let config = self.config();
+        let line = [&[input, PROGRAM], arguments, &["--config", config.to_str().expect("UTF-8")]].concat();
+        peers::python(script, &line);
+    }
     /// The same with `--json`: one value a line.
     pub fn json(&self, arguments: &[&str]) -> Vec<serde_json::Value> {
         let mut all = arguments.to_vec();
