@@ -22,7 +22,7 @@ use crate::access::Account;
 use crate::journal::{AcceptDraft, Draft, RenditionDraft};
 use crate::mail::{Client, Direction, Envelope, MailId};
 use crate::policy::{Disposition, Ruling};
-use crate::smtp::server::Reply;
+use crate::smtp::server::{Origin, Reply};
 use gather::{Entrance, Gathered};
 use render::Made;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Intake {
     pub listener: Option<usize>,
     /// Who handed it over.
     pub client: Client,
+    /// From whom the client says to have it; believed for the trace alone.
+    pub forwarded: Option<Origin>,
     /// The account that logged in.
     pub account: Option<Account>,
     /// For whom.
@@ -157,8 +159,14 @@ async fn renditions<'p>(
         return Ok(Made::default());
     }
     let planned = plan::plan(&ruling.recipients, &gathered.visibility);
-    let block = received::received(post.config().hostname.as_str(), &intake.client, &intake.draft.id());
+    let block = trace(post, intake);
     render::render(post, planned, gathered, octets, &block).await
+}
+
+/// The block on top.
+fn trace(post: &Post, intake: &Intake) -> Vec<u8> {
+    let config = post.config();
+    received::received(config.hostname.as_str(), &intake.client, intake.forwarded.as_ref(), &intake.draft.id())
 }
 
 /// Step 5. When this answers an id, the message survives whatever happens to this process or machine.

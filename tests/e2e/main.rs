@@ -8,6 +8,7 @@ mod crash;
 mod delivery;
 mod demo;
 mod edge;
+mod logins;
 mod path;
 mod protection;
 mod readers;

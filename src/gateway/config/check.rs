@@ -97,6 +97,7 @@ fn reader_with(listener: &Listener) -> Option<&'static str> {
         ("relay_networks", !listener.relay_networks.is_empty()),
         ("sign_for", !listener.sign_for.is_empty()),
         ("xclient_networks", !listener.xclient_networks.is_empty()),
+        ("account_senders", listener.account_senders.is_some()),
         ("bare_lf", listener.bare_lf.is_some()),
     ];
     keys.into_iter().find(|(_, given)| *given && !listener.protocol.takes_mail()).map(|(key, _)| key)

@@ -60,6 +60,17 @@ impl ListenerTls {
     }
 }
 
+/// As whom an account may send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountSenders {
+    /// As one of its own addresses, or as nobody (`<>`); one that has no address is a program's, and sends as anybody.
+    #[default]
+    Own,
+    /// As anybody.
+    Any,
+}
+
 /// `[[listener]]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +91,10 @@ pub struct Listener {
     /// From addresses that `relay_networks` may have signed.
     #[serde(default)]
     pub sign_for: Vec<AddressPattern>,
-    /// Proxies and filters that may say, by XCLIENT or XFORWARD, for whom they speak; for smtp and lmtp.
+    /// As whom an account may send; for smtp and lmtp.
+    pub account_senders: Option<AccountSenders>,
+    /// Proxies that may say by XCLIENT for whom they speak, and filters that may say by XFORWARD from whom they have a message;
+    /// for smtp and lmtp.
     #[serde(default)]
     pub xclient_networks: Vec<Network>,
     /// What becomes of lines that end in LF alone; for smtp and lmtp.

@@ -1,7 +1,7 @@
 //! Who may hand mail over, and in whose name we sign (P11). Never says yes on a doubt.
 
 use crate::access::Account;
-use crate::gateway::config::{Config, Listener};
+use crate::gateway::config::{AccountSenders, Config, Listener};
 use crate::mail::header::Author;
 use crate::mail::{Address, Direction};
 use crate::policy::Permission;
@@ -42,6 +42,22 @@ pub fn relaying(config: &Config, listener: &Listener, submitter: Submitter<'_>, 
         true if delivers && config.route_of(recipient.domain()).is_none() => Relaying::NoRoute,
         true => Relaying::Allowed,
     }
+}
+
+/// Whether an account may give this sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    /// Yes.
+    Allowed,
+    /// It is somebody else's address.
+    NotItsOwn,
+}
+
+/// Whether whoever logged in may send as `sender`. Without a login there is nobody to ask about.
+pub fn sending(listener: &Listener, account: Option<&Account>, sender: Option<&Address>) -> Sending {
+    let (Some(account), Some(sender)) = (account, sender) else { return Sending::Allowed };
+    let is_bound = listener.account_senders.unwrap_or_default() == AccountSenders::Own && !account.addresses.is_empty();
+    if is_bound && !account.owns(sender) { Sending::NotItsOwn } else { Sending::Allowed }
 }
 
 /// Whether this client may have mail signed as its author. An account signs for its own addresses, wherever it connects from; a
@@ -181,6 +197,30 @@ mod tests {
         for unclear in [Author::Missing, Author::Several, Author::Malformed] {
             check(0, "10.0.0.1", unclear, false);
         }
+    }
+
+    #[test]
+    fn accounts_send_as_themselves() {
+        let mut listener = config(OURS).listener[0].clone();
+        let address = |a: &str| Address::parse(a).expect("address");
+        let account = |addresses: &[&str]| Account {
+            name: crate::access::AccountName::parse("alice").expect("a name"),
+            role: crate::access::Role::User,
+            addresses: addresses.iter().map(|a| address(a)).collect(),
+        };
+        let check = |listener: &Listener, own: Option<&[&str]>, sender: Option<&str>, expected: Sending| {
+            let got = sending(listener, own.map(account).as_ref(), sender.map(address).as_ref());
+            assert_eq!(got, expected, "{own:?} {sender:?}");
+        };
+        let alice = Some(&["alice@example.org", "a@example.net"][..]);
+        check(&listener, alice, Some("Alice@example.ORG"), Sending::Allowed);
+        check(&listener, alice, Some("a@example.net"), Sending::Allowed);
+        check(&listener, alice, Some("a@example.org"), Sending::NotItsOwn);
+        check(&listener, alice, None, Sending::Allowed);
+        check(&listener, Some(&[]), Some("a@example.org"), Sending::Allowed);
+        check(&listener, None, Some("a@example.org"), Sending::Allowed);
+        listener.account_senders = Some(AccountSenders::Any);
+        check(&listener, alice, Some("a@example.org"), Sending::Allowed);
     }
 
     #[test]

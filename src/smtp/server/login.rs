@@ -216,7 +216,8 @@ impl Session {
     pub fn challenge(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         if matches!(self.phase, Phase::Asked(Question::Login)) {
             self.phase = Phase::Response(Exchange::ScramNext);
-            reply::AUTH_GO_ON.with_text(STANDARD.encode(octets)).write(out);
+            // One line however long it is: only a response may be as long (RFC 4954 section 4).
+            out.extend_from_slice(format!("334 {}\r\n", STANDARD.encode(octets)).as_bytes());
         }
     }
 

@@ -339,9 +339,14 @@ impl Session {
         }
     }
 
-    /// Whether the session is between transactions, so that a server which drains may hang up.
+    /// Whether the session is between transactions.
     pub fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Command) && self.transaction.is_none()
+    }
+    /// Whether nothing of a message has come that the client would have to send again, so that a server may hang up.
+    pub fn can_be_left(&self) -> bool {
+        let chunks = self.transaction.as_ref().map(|transaction| &transaction.chunks);
+        matches!(self.phase, Phase::Command | Phase::Response(_)) && !matches!(chunks, Some(Chunks::Open(_)))
     }
     /// Whether the client has made errors since [`Session::take_errors`].
     pub fn has_erred(&self) -> bool {

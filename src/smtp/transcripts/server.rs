@@ -119,7 +119,8 @@ impl Server {
     fn end(&mut self, envelope: &Envelope, protocol: &str) {
         let content = escape(&self.draft);
         let ip = self.session.client_ip().map(|ip| format!(" [{ip}]")).unwrap_or_default();
-        self.note(&format!("{protocol} from {}{ip}: {content}", self.session.client_name()));
+        let origin = self.session.forwarded().map(|origin| format!(", for {origin}")).unwrap_or_default();
+        self.note(&format!("{protocol} from {}{ip}{origin}: {content}", self.session.client_name()));
         self.note(&describe(envelope));
         let outcome = |r: &Recipient| {
             if is_named(Some(&r.address), "late") { reply::REFUSED_BY_POLICY.clone() } else { reply::ACCEPTED.clone() }

@@ -163,6 +163,10 @@ impl Gateway {
     }
     fn end(&mut self, signal: rustix::process::Signal) -> Option<i32> {
         self.signal(signal);
+        self.wait()
+    }
+    /// Its exit code, when it ends of itself.
+    pub fn wait(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("running");
         eventually("the gateway ends", Duration::from_secs(60), || child.try_wait().expect("wait")).code()
     }
