@@ -2,6 +2,7 @@
 //! run beside a server.
 
 use super::config::{Config, Listener, ListenerTls, RouteTls};
+use super::door::certificates::Authorities;
 use super::error::Error;
 use super::files;
 use super::host_key;
@@ -132,6 +133,9 @@ fn certificates(config: &Config, report: &mut Report) {
         Ok(_) => {}
         // `serve` reads them in any case.
         Err(e) => report.fault(e),
+    }
+    if let Err(e) = Authorities::load(config) {
+        report.fault(e);
     }
     for ca_file in config.route.iter().filter_map(|route| route.ca_file.as_ref()) {
         if let Err(e) = tls::client_verified(ca_file) {

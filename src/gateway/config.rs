@@ -6,7 +6,7 @@ mod route;
 pub mod template;
 mod value;
 
-pub use listener::{AccountSenders, Listener, ListenerTls, Protocol};
+pub use listener::{AccountSenders, CertificateName, ClientCertificate, Listener, ListenerTls, Protocol};
 pub use route::{Route, RouteTls};
 pub use value::{
     AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,
@@ -170,6 +170,7 @@ impl Config {
         join(&mut self.tls.key);
         self.view.officer_key.iter_mut().for_each(join);
         self.view.passphrase_file.iter_mut().for_each(join);
+        self.listener.iter_mut().filter_map(|l| l.client_ca_file.as_mut()).for_each(join);
         self.route.iter_mut().filter_map(|r| r.ca_file.as_mut()).for_each(join);
         self
     }

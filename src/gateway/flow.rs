@@ -26,10 +26,13 @@ use crate::smtp::server::{Origin, Reply};
 use gather::{Entrance, Gathered};
 use render::Made;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Received fields that a message may carry; one more and it is in a loop.
 const RECEIVED_MAX: usize = 100;
+/// How long a large message waits for room, once to be looked at and once to be rendered: in all less than its client waits.
+const ROOM_WAIT: Duration = Duration::from_secs(240);
 /// The retention class of everything; more come with the policies' classes.
 const CLASS: &str = "default";
 
@@ -69,8 +72,11 @@ pub enum Partial {
 
 /// Carries a message from its last octet to its reply. Nothing is accepted unless it is durable.
 pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
-    let _room = match is_large(intake.draft.bytes()) {
-        true => post.rooms().incoming.take(intake.draft.bytes()).await,
+    let room = match is_large(intake.draft.bytes()) {
+        true => match post.rooms().incoming.take_within(intake.draft.bytes(), ROOM_WAIT).await {
+            None => return Answer::All(replies::NO_ROOM.clone()),
+            taken => taken,
+        },
         false => None,
     };
     let octets = match post.octets_of(&intake.draft) {
@@ -94,6 +100,8 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
             Ok(ruled) => ruled,
             Err(answer) => return answer,
         };
+    // The journal has them: what waits for the disk does not keep others from being looked at.
+    drop((octets, room));
     let recipients = intake.envelope.recipients.len();
     let partial = if is_journal(&intake) { Partial::All } else { partial };
     match commit(post, intake, &ruling, renditions).await {

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod certificates;
 mod commands;
 mod crash;
 mod delivery;

@@ -140,7 +140,7 @@ fn conversation(chunks: &[&[u8]], dialect: Dialect, bare_lf: BareLf) -> (Vec<u8>
     let mut session = Session::new(Arc::new(settings(dialect, bare_lf)));
     session.trust_peer();
     session.offer_scram();
-    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None });
     let (mut out, mut taken, mut draft) = (Vec::new(), Vec::new(), Vec::new());
     session.greeting(&mut out);
     for chunk in chunks {

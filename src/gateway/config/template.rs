@@ -69,6 +69,9 @@ tls = "starttls"                    # none | starttls | implicit
 direction = "outbound"
 relay_networks = ["127.0.0.0/8", "::1"]
 sign_for = [@SIGN_FOR@]
+# relay_certificates = []           # these relay too: "sha256:FINGERPRINT", or names of certificates under client_ca_file
+# client_ca_file = "tls/clients-ca.pem"
+# client_certificate = "optional"   # asked for when the two above are given; or "required"
 # xclient_networks = []             # proxies and filters that are believed when they name their client (XCLIENT, XFORWARD)
 # account_senders = "own"           # the sender is an address of the account that logged in, if that has any; or "any"
 # bare_lf = "refuse"                # or "normalize", for printers and scripts that end lines in LF alone
@@ -189,7 +192,7 @@ mod tests {
         let opened: String = plain
             .lines()
             .map(|line| line.strip_prefix("# ").filter(|l| l.starts_with('[') || l.contains(" = ")).unwrap_or(line))
-            .filter(|line| !line.starts_with("ca_file"))
+            .filter(|line| !["ca_file", "client_"].iter().any(|key| line.starts_with(key)))
             .map(|line| format!("{line}\n"))
             .collect();
         assert_ne!(plain, opened);

@@ -96,7 +96,7 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
         progress: Progress::start(Instant::now()),
     };
     if let Some(tls) = stream.tls() {
-        this.secured(tls);
+        this.secured(tls, &stream);
     }
     if this.pace(Deed::Connection, 1) == Pace::TooFast {
         this.session.hang_up(&replies::TOO_FAST, &mut this.out);
@@ -121,7 +121,8 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
                 stream.write(&this.out).await?;
                 this.out.clear();
                 stream = stream.accept_tls(this.door.tls.clone()).await?;
-                this.secured(stream.tls().ok_or_else(|| io::Error::other("no TLS after its handshake"))?);
+                let tls = stream.tls().ok_or_else(|| io::Error::other("no TLS after its handshake"))?;
+                this.secured(tls, &stream);
             }
             Next::Close => {
                 stream.write(&this.out).await?;
@@ -246,9 +247,11 @@ impl Conversation {
         self.blame();
     }
 
-    /// TLS is spoken: now logins may be offered, those by SCRAM only if somebody has one.
-    fn secured(&mut self, tls: Tls) {
-        self.session.tls_started(tls);
+    /// TLS is spoken: now a certificate may be known, and logins be offered, those by SCRAM only if somebody has one.
+    fn secured(&mut self, tls: Tls, stream: &Stream) {
+        let now = self.house.post.now();
+        let known = self.door.certificates.as_ref().and_then(|c| c.relaying(stream.client_certificates(), now));
+        self.session.tls_started(Tls { certificate: known.map(ToString::to_string), ..tls });
         if !self.door.listener.takes_logins() {
             return;
         }
@@ -285,7 +288,8 @@ impl Conversation {
             return self.session.refuse(&replies::SLOW_DOWN, &mut self.out);
         }
         let post = &self.house.post;
-        let submitter = Submitter { ip: self.client_ip(), account: self.account() };
+        let certificate = permission::certificate(self.session.tls());
+        let submitter = Submitter { ip: self.client_ip(), account: self.account(), certificate };
         let relaying = permission::relaying(&post.config(), &self.door.listener, submitter, &recipient.address);
         let why = match relaying {
             Relaying::Allowed => return self.session.accept(&mut self.out),

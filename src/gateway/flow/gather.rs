@@ -80,7 +80,7 @@ pub fn gather(
     let author = header::author(head);
     let permitted = match entrance.listener {
         Some(listener) => {
-            let submitter = Submitter { ip: client.ip, account: entrance.account };
+            let submitter = Submitter::of(client, entrance.account);
             permission::signing(entrance.config, listener, submitter, &author)
         }
         None => Permission::No { reason: "the gateway's own mail".to_owned() },

@@ -53,7 +53,7 @@ mod tests {
             ip: ip.parse().expect("ip"),
             ehlo: ehlo.into(),
             protocol: "ESMTPS".into(),
-            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "TLS13_AES_256_GCM_SHA384".into() }),
+            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "TLS13_AES_256_GCM_SHA384".into(), certificate: None }),
             account: None,
             direction: Direction::Outbound,
             at: Timestamp::from_s(0),

@@ -1,6 +1,7 @@
 //! Step 4, render: the octets each group of recipients gets. Cryptography runs on threads of its own, so that sessions and
 //! timers go on; without any, nothing is copied and no thread is changed.
 
+use super::ROOM_WAIT;
 use super::gather::Gathered;
 use super::plan::Planned;
 use super::replies;
@@ -62,7 +63,8 @@ pub async fn render<'p>(
     if !post.rooms().renditions.holds(bytes) {
         return Err(replies::TOO_MANY_RENDITIONS.clone().into());
     }
-    let room = post.rooms().renditions.take(bytes).await;
+    let room = post.rooms().renditions.take_within(bytes, ROOM_WAIT).await;
+    let room = Some(room.ok_or_else(|| replies::NO_ROOM.clone())?);
     let orders: Vec<Order> = planned.into_iter().map(|group| order(group, gathered)).collect::<Result<_, _>>()?;
     let signs = planned_signs(&orders);
     let (block, now, octets) = (block.to_vec(), post.now(), octets.clone());

@@ -28,6 +28,8 @@ pub static REFUSED: Reply = Reply::new(550, "5.7.1", "Refused by policy");
 pub static ARCHIVE_UNAVAILABLE: Reply = Reply::new(451, "4.3.0", "Cannot store mail now, try again later");
 /// Space runs low.
 pub static STORAGE_FULL: Reply = Reply::new(452, "4.3.1", "Insufficient storage, try again later");
+/// Too many large messages are worked on to begin with one more.
+pub static NO_ROOM: Reply = Reply::new(452, "4.3.1", "Too many large messages at once, try again later");
 /// A key that should work does not, or a part of ours failed.
 pub static TEMPORARY: Reply = Reply::new(451, "4.3.0", "Temporary failure, try again later");
 /// Large, and to be encrypted for so many hidden recipients one by one that there is no room for it.

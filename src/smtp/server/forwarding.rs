@@ -128,6 +128,8 @@ impl Session {
         self.reset();
         self.hello = None;
         self.account = None;
+        // It is the proxy's.
+        self.tls.iter_mut().for_each(|tls| tls.certificate = None);
         self.client = origin;
         self.greeting(out);
         Ok(None)

@@ -168,7 +168,7 @@ impl Side for Server {
 
     fn settle(&mut self, _lost: Option<&str>) {
         if std::mem::take(&mut self.wants_tls) {
-            self.session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+            self.session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None });
         }
     }
 
