@@ -6,7 +6,7 @@ mod route;
 pub mod template;
 mod value;
 
-pub use listener::{AccountSenders, CertificateName, ClientCertificate, Listener, ListenerTls, Protocol};
+pub use listener::{AccountSenders, CertificateName, ClientCertificate, Listener, ListenerTls, LoopHeader, Protocol};
 pub use route::{Route, RouteTls};
 pub use value::{
     AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,

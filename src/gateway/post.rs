@@ -12,7 +12,7 @@ use super::tls::Presented;
 use crate::access::Accounts;
 use crate::archive::Archive;
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::crypto::random;
+use crate::crypto::{Secret, kdf, random};
 use crate::durable::{Disk, RealDisk};
 use crate::journal::{self, Accept, Draft, Journal};
 use crate::keyring::Keyring;
@@ -31,6 +31,8 @@ pub struct Post {
     keyring: ArcSwap<Keyring>,
     presented: Arc<Presented>,
     authorities: Arc<Authorities>,
+    /// One use: marks of the loop guard.
+    loop_key: Secret<32>,
     clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
     journal: Journal,
@@ -104,6 +106,7 @@ impl Post {
             keyring: ArcSwap::from_pointee(keyring),
             presented: Arc::new(presented),
             authorities,
+            loop_key: kdf::derive(host_key.expose(), "loop guard", &[]),
             clock,
             disk,
             journal,
@@ -162,6 +165,10 @@ impl Post {
     /// Who vouches for clients' certificates.
     pub fn authorities(&self) -> &Arc<Authorities> {
         &self.authorities
+    }
+    /// What marks of the loop guard are made with.
+    pub fn loop_key(&self) -> &Secret<32> {
+        &self.loop_key
     }
     /// The time now.
     pub fn now(&self) -> Timestamp {

@@ -1,6 +1,6 @@
 //! What a configuration must hold beyond its form: keys that need each other. Reads values, never files.
 
-use super::{CertificateName, Config, Listener, ListenerTls, RouteTls};
+use super::{CertificateName, Config, Listener, ListenerTls, LoopHeader, RouteTls};
 use crate::policy::Document;
 use crate::policy::Fault;
 use std::ops::Range;
@@ -103,6 +103,7 @@ fn reader_with(listener: &Listener) -> Option<&'static str> {
         ("client_certificate", listener.client_certificate.is_some()),
         ("client_ca_file", listener.client_ca_file.is_some()),
         ("relay_certificates", !listener.relay_certificates.is_empty()),
+        ("loop_header", listener.loop_header == LoopHeader::Add),
         ("account_senders", listener.account_senders.is_some()),
         ("bare_lf", listener.bare_lf.is_some()),
     ];

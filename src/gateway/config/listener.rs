@@ -107,6 +107,17 @@ impl std::fmt::Display for CertificateName {
     }
 }
 
+/// Whether mail that passes is marked, so that it is known when it comes the same way again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoopHeader {
+    /// No; Received fields are counted in any case.
+    #[default]
+    None,
+    /// Yes, by X-Sealpost-Loop.
+    Add,
+}
+
 /// As whom an account may send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -145,6 +156,9 @@ pub struct Listener {
     /// Whose certificate lets a client relay, as `relay_networks` do.
     #[serde(default)]
     pub relay_certificates: Vec<CertificateName>,
+    /// Whether mail is marked for the loop guard; for smtp and lmtp.
+    #[serde(default)]
+    pub loop_header: LoopHeader,
     /// As whom an account may send; for smtp and lmtp.
     pub account_senders: Option<AccountSenders>,
     /// Proxies that may say by XCLIENT for whom they speak, and filters that may say by XFORWARD from whom they have a message;

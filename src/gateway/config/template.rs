@@ -72,6 +72,7 @@ sign_for = [@SIGN_FOR@]
 # relay_certificates = []           # these relay too: "sha256:FINGERPRINT", or names of certificates under client_ca_file
 # client_ca_file = "tls/clients-ca.pem"
 # client_certificate = "optional"   # asked for when the two above are given; or "required"
+# loop_header = "none"              # or "add": mail is marked and refused when it comes the same way again
 # xclient_networks = []             # proxies and filters that are believed when they name their client (XCLIENT, XFORWARD)
 # account_senders = "own"           # the sender is an address of the account that logged in, if that has any; or "any"
 # bare_lf = "refuse"                # or "normalize", for printers and scripts that end lines in LF alone

@@ -108,12 +108,6 @@ pub fn gather(
     Gathered { facts, recipient_keys, signing_keys, visibility: visibility(head, envelope) }
 }
 
-/// The number of Received fields: a message that has passed too many hands is in a loop (RFC 5321 section 6.3).
-pub fn received_count(octets: &[u8]) -> usize {
-    let (span, _) = header::split(octets);
-    header::named(&octets[..usize::try_from(span.end).unwrap_or(octets.len())], "Received").count()
-}
-
 fn signing(permitted: &Permission, keyring: &Keyring, now: Timestamp) -> (Keys<SigningKey>, KeyFact, KeyFact) {
     let Permission::Yes(author) = permitted else {
         let missing = || KeyFact::Missing { reason: "signing is not permitted".to_owned() };

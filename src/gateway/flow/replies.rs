@@ -18,8 +18,8 @@ pub static TOO_FAST: Reply =
     Reply::new(421, "4.7.0", "Too many connections or errors from your address, try again later");
 /// No route serves the recipient's domain.
 pub static NO_ROUTE: Reply = Reply::new(550, "5.4.4", "No route to this domain");
-/// The message has passed too many hosts (RFC 5321 section 6.3).
-pub static LOOP: Reply = Reply::new(554, "5.4.6", "Mail loop: too many Received fields");
+/// The message has passed too many hosts (RFC 5321 section 6.3), or this one too often.
+pub static LOOP: Reply = Reply::new(554, "5.4.6", "Mail loop: too many hops, or here before");
 /// Its first line would go on our Received field, and say what the sender likes in our name.
 pub static BEGINS_WITH_FOLD: Reply = Reply::new(554, "5.6.0", "Message begins with a continuation line");
 /// A rule, or the lack of a key, forbids the message.
