@@ -35,9 +35,11 @@ impl Gateway {
             Archive::create(disk.clone(), &dir.path().join("archive"), &host_key, &options).expect("an archive");
         let settings = journal::Settings {
             dir: dir.path().join("journal"),
+            mirror: None,
             file_bytes: 1 << 20,
             spares: 0,
             low_space_bytes: 0,
+            kept_bytes: 1 << 40,
             danger_volatile_filesystem: true,
         };
         let keys = journal::Keys { host: host_key, archive: archive.public_key() };

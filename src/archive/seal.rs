@@ -284,7 +284,7 @@ fn add_message(
         encoded = meta.encode();
     }
     writer.message(&Message {
-        mek: entry.mek(),
+        mek: entry.mek().ok_or(Error::Bug("a message to be sealed has no key"))?,
         accept_index: entry.accept_index,
         id: entry.accept.id,
         accepted_at: entry.accept.accepted_at,

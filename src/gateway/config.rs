@@ -130,6 +130,10 @@ pub struct Journal {
     pub spares: usize,
     /// Octets that must stay free on the volume; below it new mail is answered 452.
     pub low_space_bytes: u64,
+    /// Octets of journal files that sealing and delivery may keep; beyond it new mail is answered 452.
+    pub kept_bytes: u64,
+    /// A second directory in which every journal file has a twin, synced with it; best on another disk.
+    pub mirror: Option<PathBuf>,
     /// Accept a file system that forgets.
     pub danger_volatile_filesystem: bool,
 }
@@ -168,6 +172,7 @@ impl Config {
         let join = |path: &mut PathBuf| *path = root.join(&*path);
         join(&mut self.tls.certificate);
         join(&mut self.tls.key);
+        self.journal.mirror.iter_mut().for_each(join);
         self.view.officer_key.iter_mut().for_each(join);
         self.view.passphrase_file.iter_mut().for_each(join);
         self.listener.iter_mut().filter_map(|l| l.client_ca_file.as_mut()).for_each(join);
@@ -255,6 +260,8 @@ impl Default for Journal {
             file_bytes: JournalFileBytes::default(),
             spares: 1,
             low_space_bytes: 268_435_456,
+            kept_bytes: 8_589_934_592,
+            mirror: None,
             danger_volatile_filesystem: false,
         }
     }

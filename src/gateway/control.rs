@@ -3,6 +3,7 @@
 
 pub(super) mod desk;
 
+use super::queue::{Action, Selection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -28,11 +29,21 @@ pub enum Request {
     /// Counts of queue and archive.
     Status,
     /// Mail that is not final.
-    QueueList,
-    /// Try mail now: these ids, or all when empty.
-    QueueRetry {
-        /// 32 hex digits each.
-        ids: Vec<String>,
+    QueueList {
+        /// Which.
+        selection: Selection,
+    },
+    /// One message of the queue in full.
+    QueueShow {
+        /// 32 hex digits.
+        id: String,
+    },
+    /// Do something to mail in the queue.
+    QueueChange {
+        /// To which.
+        selection: Selection,
+        /// What.
+        action: Action,
     },
     /// Leaves of the evidence log that only the journal holds yet, for `archive verify`.
     Leaves,

@@ -6,7 +6,7 @@
 //! door       listeners: connections, SMTP sessions and logins, IMAP and POP3 readers; wire and tls below
 //! flow       the path of a message: permission, gather, plan, render, received, replies
 //! delivery   queue, next hops, notifications      sealing, reading   archive and its readers
-//! control    commands to a running server         cli, init, check, demo; rows is what they show
+//! control    commands to a running server         queue, cli, init, check, demo; rows is what they show
 //! ```
 
 pub mod check;
@@ -26,6 +26,7 @@ pub mod init;
 pub mod observe;
 mod offline;
 pub mod post;
+mod queue;
 mod reading;
 mod room;
 mod rows;

@@ -47,7 +47,8 @@ pub fn start_logging(verbosity: Verbosity) {
 pub struct Event<'a> {
     /// RFC 3339, UTC.
     pub at: String,
-    /// `accepted`, `refused`, `delivered`, `deferred`, `failed`, `sealed`, `login`, `login-refused`, `reloaded`.
+    /// `accepted`, `refused`, `delivered`, `deferred`, `failed`, `parked`, `released`, `dropped`, `warned`, `sealed`, `login`,
+    /// `login-refused`, `reloaded`.
     pub event: &'a str,
     /// The message's id, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +59,9 @@ pub struct Event<'a> {
     /// Recipient, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
+    /// The next hop spoken to, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<String>,
     /// Reply, reason, numbers.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub detail: &'a str,
@@ -66,14 +70,15 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// An event without particulars.
     pub fn new(at: Timestamp, event: &'a str) -> Event<'a> {
-        Event { at: at.rfc3339(), event, id: None, who: None, recipient: None, detail: "" }
+        Event { at: at.rfc3339(), event, id: None, who: None, recipient: None, next_hop: None, detail: "" }
     }
 }
 
 impl std::fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.event)?;
-        for (word, text) in [("", &self.id), ("from ", &self.who), ("to ", &self.recipient)] {
+        let particulars = [("", &self.id), ("from ", &self.who), ("to ", &self.recipient), ("via ", &self.next_hop)];
+        for (word, text) in particulars {
             if let Some(text) = text {
                 write!(f, " {word}{text}")?;
             }
@@ -86,7 +91,7 @@ impl std::fmt::Display for Event<'_> {
 fn tell(event: &Event<'_>) {
     let line = one_line(&event.to_string());
     match event.event {
-        "deferred" | "failed" | "login-refused" => tracing::warn!("{line}"),
+        "deferred" | "failed" | "parked" | "login-refused" => tracing::warn!("{line}"),
         _ => tracing::info!("{line}"),
     }
 }

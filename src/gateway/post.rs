@@ -320,9 +320,18 @@ impl Places {
 }
 
 fn tell_replay(replay: &journal::Replay) {
-    let journal::Replay { files, messages, pending, torn_tail, damage, damaged_messages, gaps } = replay;
+    let journal::Replay { files, messages, pending, torn_tail, damage, damaged_messages, gaps, recovered, remembered } =
+        replay;
     let tail = if *torn_tail { ", a torn tail was cut" } else { "" };
     tracing::info!("journal: {files} files, {messages} messages, {pending} to deliver{tail}");
+    if *remembered > 0 {
+        tracing::info!(
+            "journal: {remembered} deliveries just before the last end were still unrecorded, and are recorded now"
+        );
+    }
+    for what in recovered {
+        tracing::error!("journal: one side failed and was recovered from the other: {what}");
+    }
     for what in damage {
         tracing::error!("journal: ACKNOWLEDGED DATA IS DAMAGED: {what}");
     }
@@ -349,11 +358,17 @@ pub fn open_store(
         return Err(Error::of(places.journal.display(), "the journal's directory is not there")
             .with_help("is its volume mounted? after a restore without the journal: mkdir -m 700 makes an empty one"));
     }
+    if let Some(mirror) = config.journal.mirror.as_ref().filter(|mirror| !disk.exists(mirror)) {
+        return Err(Error::of(mirror.display(), "the journal's mirror is not there")
+            .with_help("is its volume mounted? for a new mirror: mkdir -m 700 makes an empty one"));
+    }
     let settings = journal::Settings {
         dir: places.journal.clone(),
+        mirror: config.journal.mirror.clone(),
         file_bytes: config.journal.file_bytes.get(),
         spares: config.journal.spares,
         low_space_bytes: config.journal.low_space_bytes,
+        kept_bytes: config.journal.kept_bytes,
         danger_volatile_filesystem: config.journal.danger_volatile_filesystem,
     };
     let keys = journal::Keys { host: host_key.clone(), archive: archive.public_key() };

@@ -9,7 +9,8 @@ use crate::clock::Clock;
 use crate::crypto::{SecretBytes, hash};
 use crate::durable::Disk;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Why an account gets no view.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,21 @@ pub struct Reading(Result<Open, String>);
 struct Open {
     catalog: Mutex<Catalog>,
     reader: Reader,
+    coverage: Mutex<Coverage>,
+    covered: Condvar,
 }
+
+/// How much of the archive the catalog knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coverage {
+    /// Perhaps only a part: a client that looked now would take the rest for deleted.
+    Partial,
+    /// All that was sealed when the gateway started, and what was sealed since.
+    Whole,
+}
+
+/// How long a reader waits for the catalog to be brought up to date.
+const COVERAGE_PATIENCE: Duration = Duration::from_secs(10);
 
 impl std::fmt::Debug for Reading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,15 +71,14 @@ impl std::fmt::Debug for Reading {
 }
 
 impl Reading {
-    /// Unlocks if the configuration says with what. A view that stays locked is no fault of the gateway: mail goes on.
+    /// Unlocks if the configuration says with what. A view that stays locked is no fault of the gateway: mail goes on. Readers
+    /// wait until `index` was called once.
     pub fn open(post: &Post) -> Reading {
         let opened = open(post);
         if let Err(reason) = &opened {
             tracing::warn!("the view is locked: {reason}");
         }
-        let reading = Reading(opened);
-        reading.index();
-        reading
+        Reading(opened)
     }
 
     /// Whether mail can be read.
@@ -75,7 +89,36 @@ impl Reading {
     /// Takes newly sealed segments into the catalog.
     pub fn index(&self) {
         let Ok(open) = &self.0 else { return };
-        match open.catalog.lock().unwrap_or_else(PoisonError::into_inner).index() {
+        open.index();
+        *open.coverage.lock().unwrap_or_else(PoisonError::into_inner) = Coverage::Whole;
+        open.covered.notify_all();
+    }
+
+    /// What this account may see. Waits a moment while the catalog is not up to date.
+    pub fn view(&self, account: &Account) -> Result<Box<dyn View>, Locked> {
+        let viewer = match account.role.reads() {
+            Reads::Nothing => return Err(Locked::NotForThisRole),
+            Reads::Own => Viewer::Addresses(account.addresses.clone()),
+            Reads::All => Viewer::Everything,
+        };
+        let open = self.0.as_ref().map_err(|reason| Locked::Unavailable(reason.clone()))?;
+        if open.wait() == Coverage::Partial {
+            return Err(Locked::Unavailable("the catalog is being brought up to date; try again later".to_owned()));
+        }
+        open.reader.view(&viewer).map_err(|e| Locked::Unavailable(e.to_string()))
+    }
+}
+
+impl Open {
+    fn wait(&self) -> Coverage {
+        let coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_partial = |coverage: &mut Coverage| *coverage == Coverage::Partial;
+        let waited = self.covered.wait_timeout_while(coverage, COVERAGE_PATIENCE, is_partial);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn index(&self) {
+        match self.catalog.lock().unwrap_or_else(PoisonError::into_inner).index() {
             Err(e) => tracing::error!("catalog: {e}"),
             Ok(indexed) => {
                 for damage in &indexed.damage {
@@ -88,17 +131,6 @@ impl Reading {
             }
         }
     }
-
-    /// What this account may see.
-    pub fn view(&self, account: &Account) -> Result<Box<dyn View>, Locked> {
-        let viewer = match account.role.reads() {
-            Reads::Nothing => return Err(Locked::NotForThisRole),
-            Reads::Own => Viewer::Addresses(account.addresses.clone()),
-            Reads::All => Viewer::Everything,
-        };
-        let open = self.0.as_ref().map_err(|reason| Locked::Unavailable(reason.clone()))?;
-        open.reader.view(&viewer).map_err(|e| Locked::Unavailable(e.to_string()))
-    }
 }
 
 fn open(post: &Post) -> Result<Open, String> {
@@ -109,7 +141,8 @@ fn open(post: &Post) -> Result<Open, String> {
     let catalog = Catalog::open(post.disk().clone(), post.clock().clone(), &places.catalog, opened)
         .map_err(|e| format!("catalog: {e}"))?;
     let reader = catalog.reader();
-    Ok(Open { catalog: Mutex::new(catalog), reader })
+    let coverage = Mutex::new(Coverage::Partial);
+    Ok(Open { catalog: Mutex::new(catalog), reader, coverage, covered: Condvar::new() })
 }
 
 /// Opens the archive with the officer's key that the configuration names.

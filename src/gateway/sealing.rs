@@ -13,6 +13,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 const TICK: Duration = Duration::from_millis(250);
 /// Pause after a failed pass.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// Leaves that are not sealed yet and call for a pass whatever their age: each message has a few, and a place in memory until then.
+const UNSEALED_LEAVES_MAX: u64 = 20_000;
 /// Requests that may wait.
 const REQUESTS_MAX: usize = 64;
 
@@ -58,6 +60,11 @@ async fn run(
     mut queue: mpsc::Receiver<Reply>,
     closing: watch::Receiver<bool>,
 ) {
+    // After a long stop or a lost catalog this takes its time; mail does not wait for it.
+    let first = reading.clone();
+    if let Err(e) = tokio::task::spawn_blocking(move || first.index()).await {
+        tracing::error!("bug: indexing ended: {e}");
+    }
     loop {
         let request = tokio::select! {
             biased;
@@ -82,13 +89,14 @@ async fn run(
     }
 }
 
-/// By the age of the oldest unsealed message, or by the octets that are not sealed.
+/// By the age of the oldest unsealed message, or by the octets or the leaves that are not sealed.
 fn is_due(post: &Post) -> bool {
     let config = post.config();
     let journal = post.journal();
     let age_s = i64::try_from(config.archive.seal_after_s).unwrap_or(i64::MAX);
     let is_old = journal.oldest_unsealed().is_some_and(|oldest| post.now() >= oldest.plus_s(age_s));
-    is_old || journal.unsealed_bytes() >= config.archive.seal_bytes
+    let unsealed_leaves = journal.durable_leaves().saturating_sub(journal.sealed_through());
+    is_old || journal.unsealed_bytes() >= config.archive.seal_bytes || unsealed_leaves >= UNSEALED_LEAVES_MAX
 }
 
 async fn pass(post: &Arc<Post>, reading: &Arc<Reading>) -> Result<Value, String> {

@@ -2,19 +2,20 @@
 
 use super::Error;
 use super::batch::{Builder, Placed};
+use super::blinding::Blinding;
+use super::carried;
 use super::draft::Ticket;
 use super::effect::{Effect, Indexed, Origin, Resulted};
 use super::error::Answer;
 use super::file;
 use super::file::{Chunk, JournalFile, Streams};
-use super::frame::{Acceptance, Body, Frame, Leafing, PIECE_BYTES_MAX, Resulting};
+use super::frame::{Acceptance, Body, Carrying, Frame, Leafing, PIECE_BYTES_MAX, Resulting};
 use super::leaf::Leaf;
-use super::message::{Message, ORIGINAL_STREAM};
-use super::queue::{Commit, Inline, Job, Lazy, RecordPlace};
+use super::message::{Kept, Message, ORIGINAL_STREAM, Parts};
+use super::queue::{Carry, Commit, Inline, Job, Lazy, RecordPlace};
 use super::record;
 use super::record::{RecipientResult, takes};
 use super::state::State;
-use crate::crypto::Secret;
 use crate::mail::MailId;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,8 @@ pub struct Batch<'a> {
     effects: Vec<Effect>,
     /// Terminal results of a message in this batch.
     ordinals: HashMap<MailId, u64>,
+    /// Messages with a result in this batch.
+    touched: HashSet<MailId>,
     /// Recipients that got a terminal result in this batch.
     ended: HashSet<(MailId, u32)>,
     homes: BTreeSet<u64>,
@@ -48,7 +51,7 @@ pub struct Built {
 /// What a RESULT frame needs of its message.
 struct Facts {
     accept_index: u64,
-    mek: Arc<Secret<32>>,
+    blinding: Arc<Blinding>,
     ordinal: u64,
     home: u64,
 }
@@ -65,6 +68,7 @@ impl<'a> Batch<'a> {
             next_leaf,
             effects: Vec::new(),
             ordinals: HashMap::new(),
+            touched: HashSet::new(),
             ended: HashSet::new(),
             homes: BTreeSet::new(),
         }
@@ -83,6 +87,7 @@ impl<'a> Batch<'a> {
             Job::Commit(commit) => self.commit(*commit),
             Job::Results { id, results, done } => self.results(&id, results, done),
             Job::Leaf { octets, done } => self.leaf(octets, done),
+            Job::Carry(carry) => self.carry(*carry),
             Job::Abort(id) => {
                 // Only a hint: without it the pieces vanish at the next replay all the same.
                 self.push(&Frame::Abort(id)).map_or_else(|error| tracing::debug!(%error, "no ABORT"), |_| ());
@@ -158,8 +163,39 @@ impl<'a> Batch<'a> {
     fn accepted(&mut self, commit: Commit, streams: Streams, leaf: Indexed) {
         let Commit { accept, record, inline, mek, done, .. } = commit;
         let cached = inline.into_iter().find(|inline| inline.stream == ORIGINAL_STREAM).map(|inline| inline.octets);
-        let message = Message::new(accept, record.into(), leaf.index, mek, streams, &self.file);
+        let parts = Parts { streams, kept: Kept::All, blinding: Blinding::Key(mek) };
+        let message = Message::new(accept, record.into(), leaf.index, parts, &self.file);
         self.effects.push(Effect::Accepted { message: Box::new(message), leaf: leaf.octets, cached, done });
+    }
+
+    fn carry(&mut self, carry: Carry) {
+        match self.carried(&carry) {
+            Ok(parts) => {
+                let (id, home, done) = (carry.drafting.id, Arc::clone(&self.file), carry.done);
+                self.effects.push(Effect::Carried { id, home, parts: Box::new(parts), done });
+            }
+            Err(error) => carry.done.give(Err(error)),
+        }
+    }
+
+    /// A CARRY holds every result before it, or it is not written.
+    fn carried(&mut self, carry: &Carry) -> Result<Parts, Error> {
+        let id = carry.drafting.id;
+        let outdated = || Error::Unavailable(format!("{id} changed while it was carried"));
+        let (former, blinding) = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let message = state.message(&id).ok_or(Error::Unknown(id))?;
+            if message.changes != carry.changes || message.unlogged > 0 || self.touched.contains(&id) {
+                return Err(outdated());
+            }
+            (message.home.ordinal, carried::blinding(message).ok_or_else(outdated)?)
+        };
+        let record = (carry.record_place == RecordPlace::InFrame).then_some(carry.record.as_slice());
+        self.push(&Frame::Carry(Carrying { id, record_bytes: carry.record.len() as u64, record }))?;
+        // This file, and every later one with a result, outlasts the former home.
+        self.homes.insert(former);
+        let kept = Kept::Only(carry.streams.clone());
+        Ok(Parts { streams: carry.drafting.take_streams(), kept, blinding })
     }
 
     fn results(&mut self, id: &MailId, results: Vec<RecipientResult>, done: Answer<()>) {
@@ -181,6 +217,7 @@ impl<'a> Batch<'a> {
     }
 
     fn result(&mut self, id: &MailId, facts: &Facts, result: &RecipientResult) -> Result<Option<Indexed>, Error> {
+        self.touched.insert(*id);
         let octets = record::encode(result);
         let terminal = result.outcome.is_terminal();
         let frame = Resulting {
@@ -190,16 +227,15 @@ impl<'a> Batch<'a> {
             ordinal: facts.ordinal,
             record: &octets,
         };
+        let leaf = || facts.blinding.result_leaf(facts.accept_index, facts.ordinal, &octets).ok_or(Error::Unknown(*id));
+        let leaf = if terminal { Some(leaf()?) } else { None };
         self.push(&Frame::Result(frame))?;
         if result.outcome.is_lasting() {
             self.homes.insert(facts.home);
         }
-        if !terminal {
-            return Ok(None);
-        }
+        let Some(leaf) = leaf else { return Ok(None) };
         *self.ordinals.entry(*id).or_default() += 1;
         self.ended.insert((*id, result.recipient));
-        let leaf = Leaf::result(&facts.mek, facts.accept_index, facts.ordinal, &octets);
         Ok(Some(self.next(leaf.octets().into())))
     }
 
@@ -226,7 +262,7 @@ impl<'a> Batch<'a> {
         let before = self.ordinals.get(id).copied().unwrap_or_default();
         Some(Facts {
             accept_index: entry.accept_index,
-            mek: Arc::clone(&entry.mek),
+            blinding: Arc::clone(&entry.blinding),
             ordinal: entry.results.len() as u64 + before,
             home: message.home.ordinal,
         })

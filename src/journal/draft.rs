@@ -7,7 +7,7 @@ use super::file::{Chunk, Streams};
 use super::frame::{PIECE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_STREAM};
 use super::journal::Shared;
 use super::message::ORIGINAL_STREAM;
-use super::queue::{Commit, Inline, Job, RecordPlace};
+use super::queue::{Commit, Inline, Job, Queue, RecordPlace};
 use super::record;
 use super::record::{Accept, Content, Rendition};
 use crate::clock::Timestamp;
@@ -69,7 +69,7 @@ pub struct Draft {
 
 impl Draft {
     pub(super) fn new(shared: Arc<Shared>, id: MailId) -> Draft {
-        let drafting = Arc::new(Drafting { id, progress: Mutex::default(), settled: Condvar::new() });
+        let drafting = Drafting::begin(id);
         Draft { shared, drafting, buffer: Vec::new(), streamed: 0, hasher: Sha256::new() }
     }
 
@@ -174,7 +174,7 @@ impl Draft {
             if stream == ORIGINAL_STREAM {
                 self.stream_original(&octets)?;
             } else {
-                self.stream(stream, 0, &octets)?;
+                self.drafting.stream(&self.shared.queue, stream, 0, &octets)?;
             }
         }
         // The ACCEPT may overtake pieces in the queue, so they must be durable before it is queued.
@@ -182,18 +182,8 @@ impl Draft {
     }
 
     fn stream_original(&mut self, octets: &[u8]) -> Result<(), Error> {
-        self.stream(ORIGINAL_STREAM, self.streamed, octets)?;
+        self.drafting.stream(&self.shared.queue, ORIGINAL_STREAM, self.streamed, octets)?;
         self.streamed += octets.len() as u64;
-        Ok(())
-    }
-
-    fn stream(&self, stream: u32, mut offset: u64, octets: &[u8]) -> Result<(), Error> {
-        for piece in octets.chunks(PIECE_BYTES_MAX) {
-            self.drafting.start_piece()?;
-            let ticket = Ticket(Some(Arc::clone(&self.drafting)));
-            self.shared.queue.push(Job::Piece { ticket, stream, offset, octets: piece.to_vec() })?;
-            offset += piece.len() as u64;
-        }
         Ok(())
     }
 
@@ -337,6 +327,22 @@ impl Drop for Ticket {
 }
 
 impl Drafting {
+    /// Nothing streamed yet.
+    pub fn begin(id: MailId) -> Arc<Drafting> {
+        Arc::new(Drafting { id, progress: Mutex::default(), settled: Condvar::new() })
+    }
+
+    /// Queues octets of a stream in pieces; waits while too many of them wait for the disk.
+    pub fn stream(self: &Arc<Self>, queue: &Queue, stream: u32, mut offset: u64, octets: &[u8]) -> Result<(), Error> {
+        for piece in octets.chunks(PIECE_BYTES_MAX) {
+            self.start_piece()?;
+            let ticket = Ticket(Some(Arc::clone(self)));
+            queue.push(Job::Piece { ticket, stream, offset, octets: piece.to_vec() })?;
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+
     /// All streamed pieces, handed over to the message.
     pub fn take_streams(&self) -> Streams {
         std::mem::take(&mut self.lock().streams)
@@ -347,7 +353,8 @@ impl Drafting {
         progress.in_flight += 1;
         Ok(())
     }
-    fn wait_until_settled(&self) -> Result<Streams, Error> {
+    /// All streamed pieces, once they are durable.
+    pub fn wait_until_settled(&self) -> Result<Streams, Error> {
         Ok(self.wait_while(|p| p.in_flight > 0)?.streams.clone())
     }
     fn wait_while(&self, busy: impl Fn(&Progress) -> bool) -> Result<MutexGuard<'_, Progress>, Error> {

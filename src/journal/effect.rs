@@ -3,8 +3,8 @@
 use super::Error;
 use super::draft::Ticket;
 use super::error::Answer;
-use super::file::Chunk;
-use super::message::Message;
+use super::file::{Chunk, JournalFile};
+use super::message::{Message, Parts};
 use super::queue::Lazy;
 use super::record::RecipientResult;
 use super::state::State;
@@ -38,6 +38,7 @@ pub enum Origin {
 pub enum Effect {
     Piece { ticket: Ticket, stream: u32, chunk: Chunk },
     Accepted { message: Box<Message>, leaf: Arc<[u8]>, cached: Option<Arc<[u8]>>, done: Answer<MailId> },
+    Carried { id: MailId, home: Arc<JournalFile>, parts: Box<Parts>, done: Answer<()> },
     Resulted(Box<Resulted>),
     Leaf { leaf: Indexed, done: Answer<u64> },
     Answer(Answer<()>),
@@ -63,6 +64,13 @@ impl Effect {
                 state.accepted(*message, cached);
                 Told::Mail(done, id)
             }
+            Effect::Carried { id, home, parts, done } => {
+                // States and results stay: what came meanwhile is logged behind the CARRY.
+                if let Some(message) = state.message_mut(&id) {
+                    message.move_to(home, *parts);
+                }
+                Told::Done(done)
+            }
             Effect::Resulted(resulted) => resulted.apply(state),
             Effect::Leaf { leaf, done } => {
                 state.push_leaf(leaf.octets);
@@ -78,7 +86,7 @@ impl Effect {
             Effect::Piece { ticket, .. } => ticket.fail(error.clone()),
             Effect::Accepted { done, .. } => done.give(Err(error.clone())),
             Effect::Leaf { done, .. } => done.give(Err(error.clone())),
-            Effect::Answer(done) => done.give(Err(error.clone())),
+            Effect::Answer(done) | Effect::Carried { done, .. } => done.give(Err(error.clone())),
             Effect::Resulted(resulted) => {
                 let Resulted { id, result, origin, .. } = *resulted;
                 if let Origin::Lazy(done) = origin {
@@ -107,6 +115,7 @@ impl Resulted {
             state.push_leaf(leaf.octets);
             state.resulted(&self.id, leaf.index, self.result);
         }
+        state.cool(&self.id);
         told
     }
 }

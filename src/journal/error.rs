@@ -39,6 +39,9 @@ pub enum Error {
     /// Not a message the journal holds.
     #[error("no message {0} in the journal")]
     Unknown(MailId),
+    /// Sealed, and nobody to deliver to needs these octets any more.
+    #[error("these octets of message {0} are no longer in the journal: read them from the archive")]
+    NotKept(MailId),
     /// A setting or a record is outside its bounds.
     #[error("out of bounds: {0}")]
     OutOfBounds(&'static str),
@@ -49,7 +52,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Error::StorageFull | Error::Unavailable(_) => Class::Retry,
-            Error::Unknown(_) | Error::OutOfBounds(_) => Class::Reject,
+            Error::Unknown(_) | Error::NotKept(_) | Error::OutOfBounds(_) => Class::Reject,
             Error::Damaged(..) | Error::Volatile(_) | Error::Locked | Error::WrongHostKey(_) => Class::Ours,
         }
     }

@@ -83,8 +83,13 @@ impl JournalFile {
     /// Reads `bytes` octets at `at`.
     pub fn read(&self, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
         let mut octets = vec![0; bytes];
-        self.file.read_exact_at(at, &mut octets)?;
+        self.read_into(at, &mut octets)?;
         Ok(octets)
+    }
+
+    /// Fills `octets` from `at`.
+    pub fn read_into(&self, at: u64, octets: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(at, octets)
     }
 
     /// The position of a frame in this file.

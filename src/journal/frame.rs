@@ -57,6 +57,18 @@ pub struct Acceptance<'a> {
     pub record: Option<&'a [u8]>,
 }
 
+/// A message lives here from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Carrying<'a> {
+    #[n(0)]
+    pub id: MailId,
+    #[n(1)]
+    pub record_bytes: u64,
+    #[b(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub record: Option<&'a [u8]>,
+}
+
 /// What happened to one recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Resulting<'a> {
@@ -92,9 +104,10 @@ pub enum Frame<'a> {
     Abort(MailId),
     Leaf(Leafing<'a>),
     Retire(u64),
+    Carry(Carrying<'a>),
 }
 
-/// Kind octet and record of a frame. An ACCEPT holds the message key, so it is wiped on drop.
+/// Kind octet and record of a frame. An ACCEPT holds the message key and a CARRY blinds, so these are wiped on drop.
 pub struct Plain(Vec<u8>);
 
 impl std::ops::Deref for Plain {
@@ -106,7 +119,7 @@ impl std::ops::Deref for Plain {
 
 impl Drop for Plain {
     fn drop(&mut self) {
-        if self.0.first() == Some(&ACCEPT) {
+        if matches!(self.0.first(), Some(&(ACCEPT | CARRY))) {
             self.0.zeroize();
         }
     }
@@ -118,6 +131,7 @@ const RESULT: u8 = 2;
 const ABORT: u8 = 3;
 const LEAF: u8 = 4;
 const RETIRE: u8 = 5;
+const CARRY: u8 = 6;
 
 impl<'a> Frame<'a> {
     /// Kind octet and record.
@@ -125,6 +139,7 @@ impl<'a> Frame<'a> {
         let content = match self {
             Frame::Body(b) => b.octets.len(),
             Frame::Accept(a) => a.record.map_or(0, <[u8]>::len),
+            Frame::Carry(c) => c.record.map_or(0, <[u8]>::len),
             Frame::Result(r) => r.record.len(),
             Frame::Leaf(l) => l.octets.len(),
             Frame::Abort(_) | Frame::Retire(_) => 0,
@@ -138,6 +153,7 @@ impl<'a> Frame<'a> {
             Frame::Abort(id) => append(&mut out, ABORT, id),
             Frame::Leaf(record) => append(&mut out, LEAF, record),
             Frame::Retire(ordinal) => append(&mut out, RETIRE, ordinal),
+            Frame::Carry(record) => append(&mut out, CARRY, record),
         }
         Plain(out)
     }
@@ -152,6 +168,7 @@ impl<'a> Frame<'a> {
             ABORT => Frame::Abort(whole(record)?),
             LEAF => Frame::Leaf(whole(record)?),
             RETIRE => Frame::Retire(whole(record)?),
+            CARRY => Frame::Carry(whole(record)?),
             _ => return None,
         };
         Some(frame)
@@ -262,7 +279,9 @@ mod tests {
         check(Frame::Abort(id));
         check(Frame::Leaf(Leafing { leaf: 2, octets: b"\x04\x01" }));
         check(Frame::Retire(5));
-        assert_eq!(Frame::decode(&[6, 0]), None);
+        check(Frame::Carry(Carrying { id, record_bytes: 3, record: Some(b"abc") }));
+        check(Frame::Carry(Carrying { id, record_bytes: 3, record: None }));
+        assert_eq!(Frame::decode(&[7, 0]), None);
         assert_eq!(Frame::decode(&[]), None);
     }
 

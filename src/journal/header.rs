@@ -13,6 +13,8 @@ use minicbor::{Decode, Encode};
 pub const HEADER_BYTES: usize = 32 * 1024;
 /// Live files besides a new one that its header has room for.
 pub const LIVE_FILES_MAX: usize = 1800;
+/// With so many live files new mail is refused, so that results and leaves find room for long.
+pub const MAIL_FILES_MAX: usize = LIVE_FILES_MAX - 200;
 
 const MAGIC: [u8; 8] = *b"SPJOURN1";
 const FIXED_BYTES: usize = 16;

@@ -1,15 +1,16 @@
 //! From frames to state: what a replay learns from each frame. Never touches the disk but to read a long record back.
 
-use super::draft;
+use super::carried::{CARRIED_BYTES_MAX, Carried};
 use super::file;
-use super::file::{Chunk, JournalFile, Streams};
-use super::frame::{Acceptance, Frame, RECORD_BYTES_MAX, RECORD_STREAM, Resulting};
+use super::file::{JournalFile, Streams};
+use super::frame::{Acceptance, Carrying, Frame, RECORD_BYTES_MAX, RECORD_STREAM, Resulting};
 use super::leaf::{Leaf, LeafKind};
-use super::message::Message;
-use super::record::{Accept, RecipientResult};
+use super::message::{Kept, Message, Parts};
+use super::readers;
+use super::readers::{Accepted, Said};
+use super::record::RecipientResult;
 use super::state::State;
 use super::walk::Found;
-use crate::crypto::Secret;
 use crate::mail::MailId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -39,18 +40,24 @@ impl Ingest {
         Ingest { state, leaves: BTreeMap::new(), retired: BTreeSet::new(), faults: Vec::new(), drafts: HashMap::new() }
     }
 
-    /// Takes one frame in.
-    pub fn frame(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, found: &Found) {
-        let taken = match Frame::decode(&found.plain) {
-            Some(Frame::Body(b)) => {
-                let Found { sequence, place, at, bytes, .. } = *found;
-                let length = b.octets.len() as u64;
-                let file = Arc::clone(file);
-                let chunk = Chunk { file, at, bytes, sequence, place, offset: b.offset, length };
-                file::add(self.drafts.entry(b.id).or_default(), b.stream, chunk);
-                Some(())
+    /// Takes in what one frame said.
+    pub fn hear(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, said: Said) {
+        match said {
+            Said::Piece { id, stream, chunk } => file::add(self.drafts.entry(id).or_default(), stream, chunk),
+            Said::Accepted(accepted) => {
+                let (id, index) = (accepted.accept.id, accepted.index);
+                if self.accepted(file, needs, *accepted).is_none() {
+                    self.faults.push(format!("{}: {id} is accepted twice, as leaf {index}", file.path.display()));
+                }
             }
+            Said::Other(found) => self.frame(file, needs, &found),
+        }
+    }
+
+    fn frame(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, found: &Found) {
+        let taken = match Frame::decode(&found.plain) {
             Some(Frame::Accept(acceptance)) => self.accept(file, needs, &acceptance),
+            Some(Frame::Carry(carrying)) => self.carry(file, needs, &carrying),
             Some(Frame::Result(resulting)) => self.result(needs, &resulting),
             Some(Frame::Abort(id)) => {
                 self.drafts.remove(&id);
@@ -64,7 +71,8 @@ impl Ingest {
                 self.retired.insert(ordinal);
                 Some(())
             }
-            None => None,
+            // A piece is told of as one; here it can only be none.
+            Some(Frame::Body(_)) | None => None,
         };
         if taken.is_none() {
             let name = file.path.display();
@@ -77,19 +85,46 @@ impl Ingest {
         self.leaves.insert(index, octets);
     }
 
+    /// An ACCEPT whose record is a stream.
     fn accept(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, acceptance: &Acceptance<'_>) -> Option<()> {
-        let id = acceptance.id;
-        let streams = self.drafts.remove(&id).unwrap_or_default();
-        let mek = Secret::from_slice(acceptance.mek)?;
-        let record = record_octets(acceptance, &streams)?;
-        let accept: Accept = minicbor::decode(&record).ok()?;
-        draft::check(&accept).ok()?;
-        self.leaf(needs, acceptance.leaf, Leaf::accept(&mek, &id, &record).octets().into());
-        if accept.id != id || self.state.message(&id).is_some() {
+        let streams = self.drafts.get(&acceptance.id)?;
+        let (record, bytes) = (acceptance.record, acceptance.record_bytes);
+        let record = record_octets(&acceptance.id, record, bytes, RECORD_BYTES_MAX, streams)?;
+        self.accepted(file, needs, readers::restore(acceptance, &record)?)
+    }
+
+    fn accepted(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, accepted: Accepted) -> Option<()> {
+        let Accepted { accept, record, index, leaf, blinding } = accepted;
+        let streams = self.drafts.remove(&accept.id).unwrap_or_default();
+        self.leaf(needs, index, leaf);
+        if self.state.message(&accept.id).is_some() {
             return None;
         }
-        let message = Message::new(accept, record.into(), acceptance.leaf, mek, streams, file);
-        self.state.accepted(message, None);
+        let parts = Parts { streams, kept: Kept::All, blinding };
+        self.state.accepted(Message::new(accept, record, index, parts, file), None);
+        Some(())
+    }
+
+    fn carry(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, carrying: &Carrying<'_>) -> Option<()> {
+        let id = carrying.id;
+        let streams = self.drafts.remove(&id).unwrap_or_default();
+        let bound = CARRIED_BYTES_MAX;
+        let record = record_octets(&id, carrying.record, carrying.record_bytes, bound, &streams)?;
+        let carried: Carried = minicbor::decode(&record).ok()?;
+        let mut message = carried.restore(id, streams, file)?;
+        if let Some(former) = self.state.message(&id) {
+            needs.homes.insert(former.home.ordinal);
+            if carried.accept_index() >= self.state.sealed_through() && former.entry.mek().is_some() {
+                // This archive is older than the CARRY: the message must be sealed again, and stays where all of it is.
+                return Some(());
+            }
+            for stream in carried.streams() {
+                if !message.has_whole(*stream) && former.has_whole(*stream) {
+                    message.streams.extend(former.streams.get(stream).map(|chunks| (*stream, chunks.clone())));
+                }
+            }
+        }
+        self.state.carried(message);
         Some(())
     }
 
@@ -107,7 +142,7 @@ impl Ingest {
         }
         if let Some(index) = resulting.leaf {
             let accept_index = message.entry.accept_index;
-            let leaf = Leaf::result(&message.entry.mek, accept_index, resulting.ordinal, resulting.record);
+            let leaf = message.entry.blinding.result_leaf(accept_index, resulting.ordinal, resulting.record)?;
             self.state.resulted(&resulting.id, index, result);
             self.leaf(needs, index, leaf.octets().into());
         }
@@ -121,12 +156,12 @@ impl Ingest {
     }
 }
 
-fn record_octets(acceptance: &Acceptance<'_>, streams: &Streams) -> Option<Vec<u8>> {
-    let bytes = acceptance.record_bytes;
-    let octets = match acceptance.record {
+/// A record of `bytes` octets, at most `most`: from its frame, or a stream when it was too long for one.
+fn record_octets(id: &MailId, record: Option<&[u8]>, bytes: u64, most: u64, streams: &Streams) -> Option<Vec<u8>> {
+    let octets = match record {
         Some(record) => record.to_vec(),
-        None if bytes <= RECORD_BYTES_MAX && file::is_complete(streams, RECORD_STREAM, bytes) => {
-            file::read_stream(streams, &acceptance.id, RECORD_STREAM).ok()?
+        None if bytes <= most && file::is_complete(streams, RECORD_STREAM, bytes) => {
+            file::read_stream(streams, id, RECORD_STREAM).ok()?
         }
         None => return None,
     };

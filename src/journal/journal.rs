@@ -1,14 +1,18 @@
 //! The journal as its users see it. Cheap to clone; the last clone dropped ends the writer thread.
 
 use super::Error;
+use super::carrier::Carrier;
 use super::draft::Draft;
 use super::error::{Answer, Done};
+use super::header::MAIL_FILES_MAX;
 use super::leaf::Leaf;
 use super::message::Reader;
+use super::mirror::Mirror;
 use super::queue::{BATCH_JOBS_BYTES_MAX, Job, Lazy, Queue, result_bytes};
 use super::record::{Entry, LeafEntry, Outcome, RecipientResult, Sealable, takes};
 use super::replay;
 use super::replay::{Replay, Replayed, Standing};
+use super::ring::{Delivered, Ring};
 use super::settings::{Keys, Settings};
 use super::spares::Spares;
 use super::state::State;
@@ -20,7 +24,7 @@ use crate::durable::Filesystem;
 use crate::mail::MailId;
 use std::any::Any;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
@@ -39,16 +43,35 @@ pub enum Sync {
 /// What threads and drafts share.
 pub struct Shared {
     pub disk: Arc<dyn Disk>,
+    /// The same disk, where every file has a twin.
+    pub mirror: Option<Arc<Mirror>>,
+    /// Remembers deliveries over a kill, where it could be opened.
+    pub ring: Option<Ring>,
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     pub file_bytes: u64,
     pub keys: Keys,
     pub queue: Queue,
     pub spares: Spares,
+    pub carrier: Carrier,
+    pub live: LiveCount,
     pub state: Mutex<State>,
 }
 
+/// The live files, as the writer counts them.
+#[derive(Default)]
+pub struct LiveCount {
+    pub files: AtomicUsize,
+    pub bytes: AtomicU64,
+}
+
 impl Shared {
+    /// Whether as many files are kept as mail may keep.
+    fn keeps_too_much(&self) -> bool {
+        let (files, bytes) = (self.live.files.load(Ordering::Relaxed), self.live.bytes.load(Ordering::Relaxed));
+        files >= MAIL_FILES_MAX || bytes >= self.settings.kept_bytes
+    }
+
     /// The state, whoever panicked while holding it: every change to it is one step.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -60,6 +83,14 @@ impl Shared {
 pub struct Journal {
     shared: Arc<Shared>,
     threads: Arc<Threads>,
+}
+
+/// Where the journal lies.
+struct Places {
+    disk: Arc<dyn Disk>,
+    mirror: Option<Arc<Mirror>>,
+    ring: Option<Ring>,
+    settings: Settings,
 }
 
 struct Threads {
@@ -79,23 +110,57 @@ impl Journal {
         sealed_through: u64,
     ) -> Result<(Journal, Replay), Error> {
         settings.check()?;
+        let hints = Arc::clone(&disk);
+        let mirror = settings.mirror.as_ref().map(|twin| Arc::new(Mirror::new(Arc::clone(&disk), &settings.dir, twin)));
+        let disk: Arc<dyn Disk> = mirror.as_ref().map_or(disk, |mirror| Arc::clone(mirror) as Arc<dyn Disk>);
         let lock = claim(&*disk, &settings)?;
+        let recovered = mirror.as_ref().map_or(Ok(Vec::new()), |mirror| mirror.repair());
+        let recovered = recovered.map_err(|e| Error::disk("compare the journal with its mirror", &e))?;
         let standing = Standing { leaves_before, sealed_through };
         let replayed = replay::replay(&*disk, &settings.dir, &keys, standing)?;
-        let report = replayed.report.clone();
-        let journal = Journal::start(disk, clock, settings, keys, replayed, lock)?;
+        let mut report = Replay { recovered, ..replayed.report.clone() };
+        let (ring, left) = open_ring(&*hints, &settings, &keys);
+        let places = Places { disk, mirror, ring, settings };
+        let journal = Journal::start(places, clock, keys, replayed, lock)?;
         journal.declare(&report.gaps)?;
+        report.remembered = journal.remember(left).unwrap_or_else(|error| {
+            tracing::warn!(%error, "deliveries before a kill could not be recorded: some may be repeated");
+            0
+        });
+        report.pending = journal.shared.state().messages().filter(|m| m.entry.is_pending()).count();
         Ok((journal, report))
     }
 
+    /// Records what a killed predecessor had delivered; how many results that are.
+    fn remember(&self, left: Vec<Delivered>) -> Result<usize, Error> {
+        let is_open = |one: &Delivered| {
+            let state = self.shared.state();
+            let states = state.message(&one.id).map(|message| Arc::clone(&message.entry.states));
+            let at = usize::try_from(one.result.recipient).ok();
+            let known = states.as_ref().and_then(|states| states.get(at?));
+            known.is_some_and(|known| takes(known, &one.result.outcome))
+        };
+        let open: Vec<Delivered> = left.into_iter().filter(is_open).collect();
+        let (sender, receiver) = mpsc::channel();
+        let count = open.len();
+        for Delivered { id, result } in open {
+            let sender = sender.clone();
+            let tell = move |result| sender.send(result).unwrap_or_else(|e| tracing::debug!(error = %e, "ring"));
+            self.record_results(id, vec![result], Sync::Now, Some(Box::new(tell)))?;
+        }
+        drop(sender);
+        receiver.into_iter().collect::<Result<(), Error>>()?;
+        Ok(count)
+    }
+
     fn start(
-        disk: Arc<dyn Disk>,
+        places: Places,
         clock: Arc<dyn Clock>,
-        settings: Settings,
         keys: Keys,
         replayed: Replayed,
         lock: Box<dyn Any + Send>,
     ) -> Result<Journal, Error> {
+        let Places { disk, mirror, ring, settings } = places;
         let Replayed { state, files, next_ordinal, next_number, free, .. } = replayed;
         let file_bytes = settings.file_bytes / 4096 * 4096;
         let (spares, low) = (settings.spares, settings.low_space_bytes);
@@ -103,8 +168,21 @@ impl Journal {
         for path in free {
             spares.give_back(&path).unwrap_or_else(|e| tracing::warn!(error = %e, "a free journal file stays unused"));
         }
-        let (queue, state) = (Queue::default(), Mutex::new(state));
-        let shared = Arc::new(Shared { disk, clock, settings, file_bytes, keys, queue, spares, state });
+        let (queue, carrier, state) = (Queue::default(), Carrier::default(), Mutex::new(state));
+        let shared = Arc::new(Shared {
+            disk,
+            mirror,
+            ring,
+            clock,
+            settings,
+            file_bytes,
+            keys,
+            queue,
+            spares,
+            carrier,
+            live: LiveCount::default(),
+            state,
+        });
         let writer = Writer::new(Arc::clone(&shared), files, next_ordinal);
         let threads = Arc::new(Threads { shared: Arc::clone(&shared), joins: Mutex::default() });
         threads.spawn("journal-writer", move || {
@@ -115,6 +193,8 @@ impl Journal {
             let shared = Arc::clone(&shared);
             threads.spawn("journal-spares", move || shared.spares.run())?;
         }
+        let carrying = Arc::clone(&shared);
+        threads.spawn("journal-carrier", move || Carrier::run(&carrying))?;
         Ok(Journal { shared, threads })
     }
 
@@ -128,11 +208,15 @@ impl Journal {
         Ok(())
     }
 
-    /// Begins a message. `StorageFull` when space is low: results, sealing and delivery still go on.
+    /// Begins a message. `StorageFull` when space is low or too many files are kept: results, sealing and delivery still go on.
     pub fn draft(&self, id: MailId) -> Result<Draft, Error> {
         let free = self.shared.disk.free_bytes(&self.shared.settings.dir);
         let free = free.map_err(|e| Error::disk("free space", &e))?;
         if free < self.shared.settings.low_space_bytes {
+            return Err(Error::StorageFull);
+        }
+        if self.shared.keeps_too_much() {
+            tracing::warn!("journal files are kept up to the bound kept_bytes: is sealing or delivery stuck?");
             return Err(Error::StorageFull);
         }
         if self.shared.state().message(&id).is_some() {
@@ -150,6 +234,12 @@ impl Journal {
         sync: Sync,
         done: Option<Done<()>>,
     ) -> Result<(), Error> {
+        if let (Sync::Lazy, Some(ring)) = (sync, &self.shared.ring) {
+            let put = results.iter().try_for_each(|result| ring.put(id, result));
+            put.unwrap_or_else(
+                |error| tracing::warn!(%error, "no ring of deliveries any more: a kill may repeat some"),
+            );
+        }
         let mut state = self.shared.state();
         let message = state.message_mut(&id).ok_or(Error::Unknown(id))?;
         let mut open = Vec::with_capacity(results.len());
@@ -244,6 +334,22 @@ impl Journal {
     pub fn rendition_octets(&self, id: &MailId, rendition: usize) -> Result<Vec<u8>, Error> {
         self.reader(id)?.rendition(rendition)
     }
+    /// The file a message lives in.
+    #[cfg(test)]
+    pub(super) fn home_of(&self, id: &MailId) -> Option<Arc<super::file::JournalFile>> {
+        self.shared.state().message(id).map(|message| Arc::clone(&message.home))
+    }
+    /// The record with which it would be carried.
+    #[cfg(test)]
+    pub(super) fn carried(&self, id: &MailId) -> Option<Vec<u8>> {
+        let carried = self.shared.state().message(id).and_then(super::carried::Carried::of);
+        carried.map(|carried| super::record::encode(&carried))
+    }
+    /// Whether the octets as received are in memory.
+    #[cfg(test)]
+    pub(super) fn is_cached(&self, id: &MailId) -> bool {
+        self.reader(id).is_ok_and(|reader| reader.cached.is_some())
+    }
     fn reader(&self, id: &MailId) -> Result<Reader, Error> {
         self.shared.state().reader(id).ok_or(Error::Unknown(*id))
     }
@@ -293,6 +399,7 @@ impl Threads {
     fn end(&self) {
         self.shared.queue.close();
         self.shared.spares.close();
+        self.shared.carrier.close();
         let joins = std::mem::take(&mut *self.joins.lock().unwrap_or_else(PoisonError::into_inner));
         // A `Done` may hold the last clone: the writer cannot wait for itself.
         let own = std::thread::current().id();
@@ -307,6 +414,17 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Without a ring a kill costs a few duplicates, nothing else.
+fn open_ring(disk: &dyn Disk, settings: &Settings, keys: &Keys) -> (Option<Ring>, Vec<Delivered>) {
+    match Ring::open(disk, &settings.dir, &keys.host) {
+        Ok((ring, left)) => (Some(ring), left),
+        Err(error) => {
+            tracing::warn!(%error, "no ring of deliveries: a kill may repeat some");
+            (None, Vec::new())
+        }
     }
 }
 

@@ -108,10 +108,13 @@ impl Leaf {
     }
     /// The leaf of a terminal result, the `ordinal`-th of its message.
     pub fn result(mek: &Secret<32>, accept_index: u64, ordinal: u64, result_octets: &[u8]) -> Leaf {
-        let blind = result_blind(mek, accept_index, ordinal);
+        Leaf::blinded_result(&result_blind(mek, accept_index, ordinal), accept_index, result_octets)
+    }
+    /// The same, of a blind that is known already.
+    pub(super) fn blinded_result(blind: &Secret<32>, accept_index: u64, result_octets: &[u8]) -> Leaf {
         let mut body = vec![LEAF_VERSION];
         body.extend_from_slice(&accept_index.to_be_bytes());
-        body.extend_from_slice(&result_commitment(&blind, &sha256(result_octets)));
+        body.extend_from_slice(&result_commitment(blind, &sha256(result_octets)));
         Leaf { kind: LeafKind::Result, body }
     }
     /// The leaf that declares `from..until` lost.

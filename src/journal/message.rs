@@ -1,27 +1,35 @@
 //! A message in the journal's memory: its record, its states, and where its octets lie. Never its octets.
 
 use super::Error;
+use super::blinding::Blinding;
 use super::file;
 use super::file::{JournalFile, Streams};
-use super::frame::RECORD_STREAM;
+use super::queue::{FRAME_OVERHEAD_BYTES, result_bytes};
 use super::record;
-use super::record::{Accept, Content, Entry, RecipientResult};
-use crate::crypto::Secret;
+use super::record::{Accept, Content, Entry, RecipientResult, RecipientState};
 use crate::crypto::Sha256;
 use crate::crypto::sha256;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The stream of the octets as received.
 pub const ORIGINAL_STREAM: u32 = 0;
+/// Octets of a state and a blind in a CARRY, besides what the state quotes.
+const STATE_BYTES: usize = 96;
 
 /// One accepted message.
 pub struct Message {
     pub entry: Entry,
+    /// Its pieces; those of a long record too, for a replay reads them and their files must stay.
     pub streams: Streams,
-    /// Holds the ACCEPT frame.
+    /// Which streams are here.
+    pub kept: Kept,
+    /// Holds the ACCEPT frame, or the last CARRY.
     pub home: Arc<JournalFile>,
     /// Results that show in the states and are not durable yet.
     pub unlogged: usize,
+    /// Grows with every change of states or results: what was read before may be out of date.
+    pub changes: u64,
     /// Pieces are missing.
     pub health: Health,
 }
@@ -33,30 +41,63 @@ pub enum Health {
     Damaged,
 }
 
+/// Which streams of a message the journal has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// All that the record speaks of.
+    All,
+    /// What was carried; the octets as received may be in the archive alone.
+    Only(Vec<u32>),
+}
+
+impl Kept {
+    fn has(&self, stream: u32) -> bool {
+        match self {
+            Kept::All => true,
+            Kept::Only(streams) => streams.contains(&stream),
+        }
+    }
+}
+
+/// What a home gives its message.
+pub struct Parts {
+    pub streams: Streams,
+    pub kept: Kept,
+    pub blinding: Blinding,
+}
+
 impl Message {
-    /// A message just accepted, nothing delivered yet.
+    /// A message as its record has it, nothing delivered yet.
     pub fn new(
         accept: Accept,
         accept_octets: Arc<[u8]>,
         accept_index: u64,
-        mek: Secret<32>,
-        mut streams: Streams,
+        parts: Parts,
         home: &Arc<JournalFile>,
     ) -> Message {
-        streams.remove(&RECORD_STREAM);
+        let Parts { streams, kept, blinding } = parts;
         let entry = Entry {
             states: Arc::new(record::initial_states(&accept)),
             accept: Arc::new(accept),
             accept_octets,
             accept_index,
             results: Arc::new(Vec::new()),
-            mek: Arc::new(mek),
+            blinding: Arc::new(blinding),
         };
-        Message { entry, streams, home: Arc::clone(home), unlogged: 0, health: Health::Whole }
+        let home = Arc::clone(home);
+        Message { entry, streams, kept, home, unlogged: 0, changes: 0, health: Health::Whole }
+    }
+
+    /// Moves to another home, where its CARRY is durable.
+    pub fn move_to(&mut self, home: Arc<JournalFile>, parts: Parts) {
+        let Parts { streams, kept, blinding } = parts;
+        (self.home, self.streams, self.kept) = (home, streams, kept);
+        self.entry.blinding = Arc::new(blinding);
     }
 
     /// Shows a result in the states.
     pub fn apply(&mut self, result: &RecipientResult) {
+        self.changes += 1;
         let states = Arc::make_mut(&mut self.entry.states);
         if let Some(state) = usize::try_from(result.recipient).ok().and_then(|at| states.get_mut(at)) {
             record::apply(state, result);
@@ -73,15 +114,66 @@ impl Message {
         self.entry.results.last().map_or(self.entry.accept_index, |(leaf, _)| *leaf) + 1
     }
 
-    /// Whether every stream the record speaks of is there without a hole.
+    /// Whether every stream that should be here is here without a hole.
     pub fn is_complete(&self) -> bool {
+        self.stream_lengths().filter(|(stream, _)| self.kept.has(*stream)).all(|(stream, _)| self.has_whole(stream))
+    }
+
+    /// Whether a stream is here without a hole.
+    pub fn has_whole(&self, stream: u32) -> bool {
+        let bytes = self.stream_lengths().find(|(number, _)| *number == stream).and_then(|(_, bytes)| bytes);
+        bytes.is_some_and(|bytes| file::is_complete(&self.streams, stream, bytes))
+    }
+
+    /// The streams the record speaks of, and their lengths; `None` for one that contradicts it.
+    fn stream_lengths(&self) -> impl Iterator<Item = (u32, Option<u64>)> {
         let accept = &self.entry.accept;
         let own = accept.renditions.iter().filter_map(|r| match r.content {
             Content::Original => None,
             Content::Own(stream) => Some((stream, r.bytes.checked_sub(r.prefix.len() as u64))),
         });
-        let mut wanted = std::iter::once((ORIGINAL_STREAM, Some(accept.body_bytes))).chain(own);
-        wanted.all(|(stream, bytes)| bytes.is_some_and(|bytes| file::is_complete(&self.streams, stream, bytes)))
+        std::iter::once((ORIGINAL_STREAM, Some(accept.body_bytes))).chain(own)
+    }
+
+    /// The streams that open renditions need, and the octets as received while a recipient is parked.
+    pub fn needed_streams(&self) -> Vec<u32> {
+        let state = |recipient: &u32| usize::try_from(*recipient).ok().and_then(|at| self.entry.states.get(at));
+        let is_open = |recipient: &u32| state(recipient).is_some_and(RecipientState::is_pending);
+        let open = self.entry.accept.renditions.iter().filter(|r| r.recipients.iter().any(is_open));
+        let mut needed: BTreeSet<u32> = open.map(|r| r.content.stream()).collect();
+        if self.entry.states.iter().any(|state| matches!(state, RecipientState::Parked { .. })) {
+            needed.insert(ORIGINAL_STREAM);
+        }
+        needed.into_iter().collect()
+    }
+
+    /// Whether a CARRY may move it: still open, whole, all leaves sealed and all results durable.
+    pub fn can_be_carried(&self, sealed_through: u64) -> bool {
+        let settled = self.unlogged == 0 && self.leaves_end() <= sealed_through;
+        settled && self.entry.is_pending() && self.health == Health::Whole
+    }
+
+    /// Octets a CARRY writes, about.
+    pub fn carried_bytes(&self) -> u64 {
+        let chunks = self.needed_streams().into_iter().filter_map(|stream| self.streams.get(&stream)).flatten();
+        let pieces: usize = chunks.map(|chunk| chunk.bytes + FRAME_OVERHEAD_BYTES).sum();
+        let results: usize = self.entry.results.iter().map(|(_, result)| result_bytes(result)).sum();
+        let states = self.entry.states.len() * STATE_BYTES + self.entry.states.iter().map(said).sum::<usize>();
+        (pieces + results + states + self.entry.accept_octets.len() + FRAME_OVERHEAD_BYTES) as u64
+    }
+
+    /// The ordinals of the files it has a frame in.
+    pub fn files(&self) -> BTreeSet<u64> {
+        let chunks = self.streams.values().flatten().map(|chunk| chunk.file.ordinal);
+        chunks.chain([self.home.ordinal]).collect()
+    }
+}
+
+/// Octets of what an open state quotes.
+fn said(state: &RecipientState) -> usize {
+    match state {
+        RecipientState::Pending { last_reply: text, .. } | RecipientState::Parked { reason: text, .. } => text.len(),
+        _ => 0,
     }
 }
 
@@ -89,6 +181,7 @@ impl Message {
 pub struct Reader {
     pub accept: Arc<Accept>,
     pub streams: Streams,
+    pub kept: Kept,
     /// The octets as received, when they are still in memory.
     pub cached: Option<Arc<[u8]>>,
 }
@@ -98,7 +191,7 @@ impl Reader {
     pub fn original(&self) -> Result<Vec<u8>, Error> {
         let octets = match &self.cached {
             Some(cached) => cached.to_vec(),
-            None => file::read_stream(&self.streams, &self.accept.id, ORIGINAL_STREAM)?,
+            None => self.stream(ORIGINAL_STREAM)?,
         };
         if sha256(&octets) != self.accept.body_sha256 {
             return Err(Error::Damaged(self.accept.id, "the octets do not have the recorded hash".to_owned()));
@@ -106,12 +199,19 @@ impl Reader {
         Ok(octets)
     }
 
+    fn stream(&self, stream: u32) -> Result<Vec<u8>, Error> {
+        if !self.kept.has(stream) {
+            return Err(Error::NotKept(self.accept.id));
+        }
+        file::read_stream(&self.streams, &self.accept.id, stream)
+    }
+
     /// Prefix and content of a rendition, checked against its hash.
     pub fn rendition(&self, number: usize) -> Result<Vec<u8>, Error> {
         let rendition = self.accept.renditions.get(number).ok_or(Error::OutOfBounds("no such rendition"))?;
         let content = match rendition.content {
             Content::Original => self.original()?,
-            Content::Own(stream) => file::read_stream(&self.streams, &self.accept.id, stream)?,
+            Content::Own(stream) => self.stream(stream)?,
         };
         let octets = [rendition.prefix.as_slice(), &content].concat();
         let mut hasher = Sha256::new();

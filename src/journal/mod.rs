@@ -5,7 +5,10 @@
 //! `replay` brings back what was acknowledged. The bytes are in docs/journal-format.md.
 
 mod batch;
+mod blinding;
 mod build;
+mod carried;
+mod carrier;
 mod draft;
 mod effect;
 mod error;
@@ -20,9 +23,12 @@ mod inspect;
 mod journal;
 mod leaf;
 mod message;
+mod mirror;
 mod queue;
+mod readers;
 mod record;
 mod replay;
+mod ring;
 mod scan;
 mod settings;
 #[cfg(test)]
@@ -45,4 +51,5 @@ pub use record::{
     encode, initial_states,
 };
 pub use replay::Replay;
-pub use settings::{FILE_BYTES_MAX, FILE_BYTES_MIN, Keys, SPARES_MAX, Settings};
+pub use ring::{Delivered, read as read_ring};
+pub use settings::{FILE_BYTES_MAX, FILE_BYTES_MIN, KEPT_FILES_MIN, Keys, SPARES_MAX, Settings};

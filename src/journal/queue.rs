@@ -8,9 +8,10 @@ use super::error::Answer;
 use super::record::{Accept, RecipientResult};
 use crate::crypto::Secret;
 use crate::mail::MailId;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// Jobs in a lane; whoever brings more waits.
 pub const LANE_JOBS_MAX: usize = 4096;
@@ -36,6 +37,19 @@ pub struct Commit {
     pub done: Answer<MailId>,
 }
 
+/// A message to be carried; its streams are durable already.
+pub struct Carry {
+    pub drafting: Arc<Drafting>,
+    /// The message's changes when the record was made: with another one the CARRY is given up.
+    pub changes: u64,
+    /// The streams the record names.
+    pub streams: Vec<u32>,
+    /// The CBOR of the record.
+    pub record: Zeroizing<Vec<u8>>,
+    pub record_place: RecordPlace,
+    pub done: Answer<()>,
+}
+
 /// A stream that comes along with its ACCEPT.
 pub struct Inline {
     pub stream: u32,
@@ -59,6 +73,8 @@ pub enum Job {
     Results { id: MailId, results: Vec<RecipientResult>, done: Answer<()> },
     /// A leaf of another operation.
     Leaf { octets: Arc<[u8]>, done: Answer<u64> },
+    /// A message moves to the file being written.
+    Carry(Box<Carry>),
     /// The pieces of a message mean nothing.
     Abort(MailId),
     /// Files may have become free.
@@ -80,6 +96,7 @@ impl Job {
             Job::Commit(commit) => commit.done.give(Err(error.clone())),
             Job::Results { done, .. } => done.give(Err(error.clone())),
             Job::Leaf { done, .. } => done.give(Err(error.clone())),
+            Job::Carry(carry) => carry.done.give(Err(error.clone())),
             Job::Abort(_) | Job::Retire => {}
         }
     }
@@ -89,6 +106,10 @@ impl Job {
         match self {
             Job::Piece { octets, .. } => octets.len() + FRAME_OVERHEAD_BYTES,
             Job::Commit(commit) => commit.bytes(),
+            Job::Carry(carry) if carry.record_place == RecordPlace::InFrame => {
+                carry.record.len() + FRAME_OVERHEAD_BYTES
+            }
+            Job::Carry(_) => FRAME_OVERHEAD_BYTES,
             Job::Results { results, .. } => results.iter().map(result_bytes).sum(),
             Job::Leaf { octets, .. } => octets.len() + FRAME_OVERHEAD_BYTES,
             Job::Abort(_) | Job::Retire => FRAME_OVERHEAD_BYTES,
@@ -113,7 +134,7 @@ pub fn result_bytes(result: &RecipientResult) -> usize {
 
 /// What the writer gets.
 pub enum Taken {
-    /// Work for one batch; both empty when only the delay has passed.
+    /// Work for one batch, the lazy results to stand before the jobs; both empty when only the delay has passed.
     Work(Vec<Job>, Vec<Lazy>),
     /// Nothing is left and nothing will come.
     Closed,
@@ -208,10 +229,15 @@ impl Queue {
 
     fn gather(&self, lanes: &mut Lanes) -> Taken {
         let mut room = BATCH_JOBS_BYTES_MAX;
-        let mut jobs = Vec::new();
+        let (mut jobs, mut lazy) = (Vec::new(), Vec::new());
+        if lanes.lazy_comes_first() {
+            fill(&mut lanes.lazy, &mut lazy, &mut room, |l| result_bytes(&l.result));
+            if !lanes.lazy.is_empty() {
+                return Taken::Work(jobs, lazy);
+            }
+        }
         fill(&mut lanes.urgent, &mut jobs, &mut room, Job::bytes);
         fill(&mut lanes.bulk, &mut jobs, &mut room, Job::bytes);
-        let mut lazy = Vec::new();
         fill(&mut lanes.lazy, &mut lazy, &mut room, |l| result_bytes(&l.result));
         self.room.notify_all();
         Taken::Work(jobs, lazy)
@@ -243,9 +269,19 @@ impl Queue {
 }
 
 impl Lanes {
-    /// Pieces yield to everything else, so that a huge upload does not delay small mail.
+    /// Whether a message has results in both lanes: those nobody waits for came first, and a replay must see them first.
+    fn lazy_comes_first(&self) -> bool {
+        let awaited = self.urgent.iter().filter_map(|job| match job {
+            Job::Results { id, .. } => Some(*id),
+            _ => None,
+        });
+        let awaited: HashSet<MailId> = if self.lazy.is_empty() { HashSet::new() } else { awaited.collect() };
+        !awaited.is_empty() && self.lazy.iter().any(|lazy| awaited.contains(&lazy.id))
+    }
+
+    /// Pieces and carried messages yield to everything else, so that a huge upload does not delay small mail.
     fn lane(&mut self, job: &Job) -> &mut VecDeque<Job> {
-        if matches!(job, Job::Piece { .. } | Job::Abort(_)) { &mut self.bulk } else { &mut self.urgent }
+        if matches!(job, Job::Piece { .. } | Job::Carry(_) | Job::Abort(_)) { &mut self.bulk } else { &mut self.urgent }
     }
 }
 

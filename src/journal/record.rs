@@ -1,6 +1,7 @@
 //! Records: what the journal keeps about a message, and the leaves of the evidence log that commit to it. Plain values with
 //! a fixed CBOR form; never I/O.
 
+use super::blinding::Blinding;
 use super::leaf::Leaf;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
@@ -78,6 +79,16 @@ pub enum Content {
     /// A stream of its own: its number in this message, at least 1.
     #[n(1)]
     Own(#[n(0)] u32),
+}
+
+impl Content {
+    /// The stream it is.
+    pub(super) fn stream(self) -> u32 {
+        match self {
+            Content::Original => super::message::ORIGINAL_STREAM,
+            Content::Own(stream) => stream,
+        }
+    }
 }
 
 /// How far delivery to one recipient is.
@@ -204,7 +215,7 @@ pub enum Outcome {
         #[n(1)]
         until: Option<Timestamp>,
     },
-    /// No longer parked.
+    /// No longer parked; or, of what was pending, the next attempt moved.
     #[n(5)]
     Released {
         /// The next attempt is not before this.
@@ -259,21 +270,22 @@ pub struct Entry {
     pub states: Arc<Vec<RecipientState>>,
     /// Terminal results with the index of their leaf, in log order. The position in this list is the result's ordinal.
     pub results: Arc<Vec<(u64, RecipientResult)>>,
-    pub(super) mek: Arc<Secret<32>>,
+    pub(super) blinding: Arc<Blinding>,
 }
 
 impl Entry {
-    /// The message key, for the sealer only: it encrypts one message in one archive unit.
-    pub fn mek(&self) -> &Secret<32> {
-        &self.mek
+    /// The message key, for the sealer only: it encrypts one message in one archive unit. `None` once that unit is sealed and the
+    /// message was carried.
+    pub fn mek(&self) -> Option<&Secret<32>> {
+        self.blinding.key()
     }
     /// Whether any recipient is still to be delivered to.
     pub fn is_pending(&self) -> bool {
         self.states.iter().any(RecipientState::is_pending)
     }
-    /// The ACCEPT leaf, as it stands in the log at `accept_index`.
-    pub fn accept_leaf(&self) -> Leaf {
-        Leaf::accept(&self.mek, &self.accept.id, &self.accept_octets)
+    /// The ACCEPT leaf, as it stands in the log at `accept_index`; `None` without the message key.
+    pub fn accept_leaf(&self) -> Option<Leaf> {
+        Some(Leaf::accept(self.mek()?, &self.accept.id, &self.accept_octets))
     }
 }
 
@@ -290,14 +302,6 @@ pub struct LateResult {
     pub ordinal: u64,
     /// The result.
     pub result: RecipientResult,
-    pub(super) mek: Arc<Secret<32>>,
-}
-
-impl LateResult {
-    /// The message key, for the sealer only.
-    pub fn mek(&self) -> &Secret<32> {
-        &self.mek
-    }
 }
 
 /// What a seal pass up to some index takes.
@@ -334,10 +338,9 @@ pub fn initial_states(accept: &Accept) -> Vec<RecipientState> {
 /// final stays.
 pub(super) fn takes(state: &RecipientState, outcome: &Outcome) -> bool {
     match state {
-        RecipientState::Pending { .. } => !matches!(outcome, Outcome::Released { .. }),
-        RecipientState::Parked { .. } => {
-            matches!(outcome, Outcome::Released { .. } | Outcome::Dropped { .. } | Outcome::Failed { .. })
-        }
+        RecipientState::Pending { .. } => true,
+        // An attempt under way when it was parked may still deliver it.
+        RecipientState::Parked { .. } => outcome.is_terminal() || matches!(outcome, Outcome::Released { .. }),
         RecipientState::Refused => *outcome == Outcome::Archived,
         RecipientState::Delivered { .. }
         | RecipientState::Failed { .. }
@@ -432,9 +435,8 @@ mod tests {
         let result = |outcome| RecipientResult { recipient: 0, at, next_hop: String::new(), outcome };
         let mut state = initial_states(&fixtures::accept(1, 1)).remove(0);
         apply(&mut state, &result(Outcome::Released { next_at: at }));
-        assert!(matches!(state, RecipientState::Pending { attempts: 0, .. }), "was not parked");
+        assert!(matches!(state, RecipientState::Pending { attempts: 0, next_at, .. } if next_at == at));
         apply(&mut state, &result(Outcome::Parked { reason: "poison".into(), until: None }));
-        apply(&mut state, &result(Outcome::Delivered { reply: "250 ok".into() }));
         apply(&mut state, &result(Outcome::Deferred { reply: "451 later".into(), next_at: at }));
         assert_eq!(state, RecipientState::Parked { at, attempts: 0, reason: "poison".into(), until: None });
         assert!(state.is_pending(), "delivery has not ended");

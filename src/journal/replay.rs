@@ -7,7 +7,8 @@ use super::file::JournalFile;
 use super::ingest::{Ingest, Needs};
 use super::leaf::Leaf;
 use super::message::Health;
-use super::scan;
+use super::readers;
+use super::readers::ReadFile;
 use super::scan::End;
 use super::settings::Keys;
 use super::state::State;
@@ -37,8 +38,12 @@ pub struct Replay {
     pub torn_tail: bool,
     /// What acknowledged data cannot be read, in words. Not empty: raise the alarm.
     pub damage: Vec<String>,
+    /// What was missing or damaged on one side and came from its twin, in words. Not empty: look after that disk.
+    pub recovered: Vec<String>,
     /// Messages with missing pieces: their octets answer `Damaged`, and they are not sealed.
     pub damaged_messages: Vec<MailId>,
+    /// Deliveries that a killed predecessor had no time to make durable.
+    pub remembered: usize,
     /// Ranges of leaf indices newly declared lost by GAP leaves.
     pub gaps: Vec<(u64, u64)>,
 }
@@ -72,12 +77,13 @@ pub fn replay(disk: &dyn Disk, dir: &Path, keys: &Keys, standing: Standing) -> R
         fresh_damage: 0,
     };
     let ends = survey.ends();
+    let mut files = Vec::with_capacity(ends.len());
     for (ordinal, end) in &ends {
         if let Some((path, header)) = survey.live.get(ordinal) {
-            let file = JournalFile::reopen(disk, path, header, &keys.host)?;
-            replaying.file(Arc::new(file), *end)?;
+            files.push((Arc::new(JournalFile::reopen(disk, path, header, &keys.host)?), *end));
         }
     }
+    readers::read(files, |file| replaying.file(file))?;
     let lost = replaying.missing(&ends);
     replaying.quarantine_headless(&mut survey, &lost)?;
     replaying.restore(&survey, standing, &lost);
@@ -96,10 +102,11 @@ struct Replaying<'a> {
 }
 
 impl Replaying<'_> {
-    fn file(&mut self, file: Arc<JournalFile>, end: End) -> Result<(), Error> {
+    fn file(&mut self, read: ReadFile) -> Result<(), Error> {
+        let ReadFile { file, scanned, said } = read;
         let mut needs = Needs::default();
         let faults = self.ingest.faults.len();
-        let scanned = scan::scan(&file, end, &mut |found| self.ingest.frame(&file, &mut needs, &found));
+        said.into_iter().for_each(|said| self.ingest.hear(&file, &mut needs, said));
         self.report.torn_tail |= scanned.torn_tail;
         self.report.damage.extend(scanned.damage.iter().cloned());
         if !scanned.damage.is_empty() || self.ingest.faults.len() > faults {

@@ -56,7 +56,7 @@ enum Proof {
 /// Reads all batches of `file` and gives every authentic frame to `each`, in order.
 pub fn scan(file: &JournalFile, end: End, each: &mut dyn FnMut(Found)) -> Scanned {
     let (at, chain) = (HEADER_BYTES as u64, Some(file.header_digest));
-    let mut scan = Scan { file, each, at, sequence: 1, chain, scanned: Scanned::default() };
+    let mut scan = Scan { file, each, at, sequence: 1, chain, scanned: Scanned::default(), buffer: Vec::new() };
     if !file.has_its_length() {
         scan.scanned.damage.push(format!("{}: not {} octets long", file.path.display(), file.bytes));
     }
@@ -82,13 +82,20 @@ struct Scan<'a> {
     /// What the next batch's chain must be; unknown behind damage.
     chain: Option<Digest>,
     scanned: Scanned,
+    buffer: Vec<u8>,
 }
 
 impl Scan<'_> {
     /// Takes the next batch, or crosses damage; whether there is more.
     fn step(&mut self, end: End) -> bool {
-        if let Some((head, octets)) = self.valid_batch(self.at).filter(|(h, _)| h.sequence == self.sequence) {
-            self.take(&head, &octets);
+        // One buffer for all batches: with large ones its allocation costs as much as reading.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let next = self.read_batch(self.at, &mut buffer).filter(|head| head.sequence == self.sequence);
+        if let Some(head) = next {
+            self.take(&head, &buffer[..head.total_bytes()]);
+        }
+        self.buffer = buffer;
+        if next.is_some() {
             return true;
         }
         let later = self.later(end);
@@ -185,9 +192,21 @@ impl Scan<'_> {
     }
 
     fn valid_batch(&self, at: u64) -> Option<(Head, Vec<u8>)> {
+        let mut octets = Vec::new();
+        let head = self.read_batch(at, &mut octets)?;
+        octets.truncate(head.total_bytes());
+        Some((head, octets))
+    }
+
+    /// A valid batch at `at`, read to the start of `buffer`.
+    fn read_batch(&self, at: u64, buffer: &mut Vec<u8>) -> Option<Head> {
         let head = self.head_at(at)?;
-        let octets = self.file.read(at, head.total_bytes()).ok()?;
-        batch::is_intact(&octets).then_some((head, octets))
+        let bytes = head.total_bytes();
+        if buffer.len() < bytes {
+            buffer.resize(bytes, 0);
+        }
+        self.file.read_into(at, &mut buffer[..bytes]).ok()?;
+        batch::is_intact(&buffer[..bytes]).then_some(head)
     }
 
     /// A head of this incarnation whose batch ends within the file.

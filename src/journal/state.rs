@@ -1,14 +1,15 @@
 //! What the journal knows in memory: messages, the unsealed end of the log, and what is sealed. Never does I/O.
 
 use super::message::{Health, Message, Reader};
-use super::record::{Entry, LateResult, LeafEntry, RecipientResult, Sealable};
+use super::record::{Entry, LateResult, LeafEntry, RecipientResult, RecipientState, Sealable};
 use crate::clock::Timestamp;
 use crate::mail::MailId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Octets of bodies kept in memory because delivery follows at once.
-pub const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Octets of bodies kept in memory because delivery follows at once: 200 messages of 20 KB, more than are on their way at a time.
+/// What falls out is read back from the disk.
+pub const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What a leaf in the unsealed range is about.
 #[derive(Clone, Copy, Debug)]
@@ -95,15 +96,26 @@ impl State {
         self.messages.insert(id, message);
     }
 
+    /// A message that a replay finds carried, in place of what was known of it.
+    pub fn carried(&mut self, message: Message) {
+        self.messages.insert(message.entry.accept.id, message);
+    }
+
     /// Adds a terminal result, whose RESULT is durable with this leaf. The states must show it already.
     pub fn resulted(&mut self, id: &MailId, leaf: u64, result: RecipientResult) {
         let Some(message) = self.messages.get_mut(id) else { return };
+        message.changes += 1;
         let results = Arc::make_mut(&mut message.entry.results);
         results.push((leaf, result));
         if leaf >= self.sealed_through {
             self.events.insert(leaf, Event::Result(*id, results.len() - 1));
         }
-        if !message.entry.is_pending() {
+    }
+
+    /// Something came of a delivery: unless a first attempt is still to be made, the next reader comes in minutes.
+    pub fn cool(&mut self, id: &MailId) {
+        let is_new = |state: &RecipientState| matches!(state, RecipientState::Pending { attempts: 0, .. });
+        if !self.messages.get(id).is_some_and(|message| message.entry.states.iter().any(is_new)) {
             self.cache.drop(id);
         }
     }
@@ -129,7 +141,8 @@ impl State {
     pub fn reader(&self, id: &MailId) -> Option<Reader> {
         let message = self.messages.get(id)?;
         let accept = Arc::clone(&message.entry.accept);
-        Some(Reader { accept, streams: message.streams.clone(), cached: self.cache.octets(id) })
+        let (streams, kept) = (message.streams.clone(), message.kept.clone());
+        Some(Reader { accept, streams, kept, cached: self.cache.octets(id) })
     }
 
     /// What a seal pass up to `through` takes. Damaged messages are declared in a GAP leaf instead.
@@ -146,6 +159,7 @@ impl State {
 
     fn sealable_entry(&self, id: &MailId, through: u64) -> Option<Entry> {
         let message = self.messages.get(id).filter(|m| m.health == Health::Whole)?;
+        message.entry.mek()?;
         let mut entry = message.entry.clone();
         if entry.results.last().is_some_and(|(leaf, _)| *leaf >= through) {
             Arc::make_mut(&mut entry.results).retain(|(leaf, _)| *leaf < through);
@@ -162,7 +176,6 @@ impl State {
             leaf_index,
             ordinal: ordinal as u64,
             result: result.clone(),
-            mek: Arc::clone(&entry.mek),
         })
     }
 
@@ -223,5 +236,30 @@ impl Cache {
     }
     fn drop(&mut self, id: &MailId) {
         self.bytes -= self.bodies.remove(id).map_or(0, |octets| octets.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::id;
+    use super::*;
+
+    #[test]
+    fn the_cache_holds_what_it_may_and_drops_the_oldest() {
+        let mut cache = Cache::default();
+        let octets: Arc<[u8]> = vec![0; CACHE_BYTES_MAX / 4].into();
+        for n in 0..4 {
+            cache.put(id(n), Arc::clone(&octets));
+        }
+        assert!((0..4).all(|n| cache.octets(&id(n)).is_some()), "at the bound");
+        cache.put(id(4), vec![0; 1].into());
+        assert!(cache.octets(&id(0)).is_none() && cache.octets(&id(1)).is_some(), "one past it");
+        (0..5).for_each(|n| cache.drop(&id(n)));
+        assert_eq!(cache.bytes, 0);
+        (0..1000).for_each(|n| {
+            cache.put(id(n), vec![0; 1].into());
+            cache.drop(&id(n));
+        });
+        assert!(cache.order.len() < 100, "names of what is gone go too");
     }
 }

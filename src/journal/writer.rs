@@ -3,6 +3,7 @@
 use super::Error;
 use super::batch::{BATCH_BYTES_MAX, BLOCK_BYTES, HEAD_BYTES};
 use super::build::{Batch, Built};
+use super::carrier::Candidate;
 use super::file;
 use super::file::JournalFile;
 use super::header::{HEADER_BYTES, Header, LIVE_FILES_MAX, Live};
@@ -13,6 +14,7 @@ use crate::crypto::sha256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long lazy results wait before another file is tried after none could be opened.
@@ -64,13 +66,16 @@ impl Drop for Farewell {
     fn drop(&mut self) {
         self.0.queue.abandon();
         self.0.spares.close();
+        self.0.carrier.close();
     }
 }
 
 impl Writer {
     /// Over the live files of a replay. A file of its own is opened by the first batch.
     pub fn new(shared: Arc<Shared>, files: BTreeMap<u64, LiveFile>, next_ordinal: u64) -> Writer {
-        Writer { shared, files, next_ordinal, current: None, lazy_delay: LAZY_DELAY }
+        let writer = Writer { shared, files, next_ordinal, current: None, lazy_delay: LAZY_DELAY };
+        writer.count();
+        writer
     }
 
     /// Works until the queue is closed and empty.
@@ -104,6 +109,7 @@ impl Writer {
         }
         if retire {
             self.retire();
+            self.shared.carrier.offer(self.candidates());
         }
     }
 
@@ -121,8 +127,8 @@ impl Writer {
         let next_leaf = self.shared.state().leaves_end();
         let shared = Arc::clone(&self.shared);
         let Some(mut batch) = self.batch(&shared, next_leaf) else { return };
-        jobs.into_iter().for_each(|job| batch.job(job));
         lazy.into_iter().for_each(|lazy| batch.lazy(lazy));
+        jobs.into_iter().for_each(|job| batch.job(job));
         self.settle(batch.finish(), next_leaf);
     }
 
@@ -226,8 +232,16 @@ impl Writer {
             condition: Condition::Sound,
         };
         self.files.insert(ordinal, live);
+        self.count();
         self.current = Some(Current { file, at: HEADER_BYTES as u64, sequence: 1, chain, beat_at: None });
         Ok(())
+    }
+
+    /// Tells how much is kept, which decides about new mail.
+    fn count(&self) {
+        let bytes = self.files.values().map(|live| live.file.bytes).sum();
+        self.shared.live.files.store(self.files.len(), Ordering::Relaxed);
+        self.shared.live.bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// A file whose activation failed is never touched again but for its name.
@@ -255,7 +269,9 @@ impl Writer {
         }
         // Durable from here: replay will not miss these files.
         for ordinal in freeable {
-            if let Err(error) = self.free(ordinal) {
+            let freed = self.free(ordinal);
+            self.count();
+            if let Err(error) = freed {
                 tracing::error!(%error, ordinal, "journal file cannot be freed");
                 return;
             }
@@ -277,6 +293,15 @@ impl Writer {
         free.into_iter().take(BATCH_JOBS_BYTES_MAX / FRAME_OVERHEAD_BYTES).collect()
     }
 
+    /// Files that are sealed and not written any more, yet cannot go.
+    fn candidates(&self) -> Vec<Candidate> {
+        let sealed_through = self.shared.state().sealed_through();
+        let current = self.current.as_ref().map(|c| c.file.ordinal);
+        let sealed = self.files.values().filter(|live| live.leaves_end <= sealed_through);
+        let candidates = sealed.map(|live| Candidate { ordinal: live.file.ordinal, bytes: live.file.bytes });
+        candidates.filter(|candidate| Some(candidate.ordinal) != current).collect()
+    }
+
     fn free(&mut self, ordinal: u64) -> std::io::Result<()> {
         let Some(live) = self.files.get(&ordinal) else { return Ok(()) };
         let (path, condition) = (live.file.path.clone(), live.condition);
@@ -289,6 +314,11 @@ impl Writer {
         }
         file::wipe(&*self.shared.disk, &path)?;
         self.files.remove(&ordinal);
+        if self.shared.mirror.as_ref().is_some_and(|mirror| mirror.is_halved(&path)) {
+            // A new file has both sides again, if it can be made.
+            self.shared.disk.remove(&path)?;
+            return self.shared.disk.sync_dir(&self.shared.settings.dir);
+        }
         self.shared.spares.give_back(&path)
     }
 }

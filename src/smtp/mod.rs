@@ -15,7 +15,7 @@ mod scan;
 pub mod server;
 #[cfg(test)]
 mod transcripts;
-mod xtext;
+pub mod xtext;
 
 /// Which of the two protocols a session speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

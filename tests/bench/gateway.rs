@@ -66,11 +66,22 @@ impl Gateway {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("ended");
+    }
+    /// Starts it again after a kill, and waits until it is ready.
+    pub fn serve(&mut self) {
+        self.child = serve(&self.home.path().join("gw"));
+    }
+    /// A command on it that must succeed; its standard output.
+    pub fn must(&self, arguments: &[&str]) -> Vec<u8> {
+        must(program().args(arguments).arg("--config").arg(self.home.path().join("gw/sealpost.toml")))
+    }
     /// What it has archived, as `archive status` says.
     pub fn status(&self) -> serde_json::Value {
-        let config = self.home.path().join("gw/sealpost.toml");
-        let printed = must(program().args(["archive", "status", "--json", "--config"]).arg(config));
-        serde_json::from_slice(&printed).unwrap_or_default()
+        serde_json::from_slice(&self.must(&["archive", "status", "--json"])).unwrap_or_default()
     }
 }
 

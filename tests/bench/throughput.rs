@@ -11,6 +11,7 @@
 
 mod arguments;
 mod course;
+#[allow(dead_code, reason = "shared with the storm")]
 mod gateway;
 mod keys;
 mod load;

@@ -67,7 +67,7 @@ fn errors_say_where_and_what_to_do() {
     let dir = gateway.dir();
     refused(&gateway, &["key", "show", "00"], 1, &["error: ", "help: `sealpost key list`"]);
     refused(&gateway, &["user", "remove", "nobody"], 1, &["nobody", "help: `sealpost user list`"]);
-    refused(&gateway, &["queue", "retry", "--all"], 75, &["no server runs", "help: "]);
+    refused(&gateway, &["queue", "drop", "--all", "--notify"], 75, &["no server runs", "help: "]);
     let aside = |name: &str| std::fs::rename(dir.join(name), dir.join(format!("{name}.aside"))).expect("moved aside");
     let back = |name: &str| std::fs::rename(dir.join(format!("{name}.aside")), dir.join(name)).expect("moved back");
     for (name, command, status, said) in [
@@ -159,7 +159,7 @@ fn the_log_tells_each_event_in_a_line_and_commands_are_quiet() {
     for line in [
         "listening on 127.0.0.1:",
         &format!("accepted {id} from alice@example.org [127.0.0.1] to bob@partner.example: {} octets", message.len()),
-        &format!("delivered {id} to bob@partner.example: 250"),
+        &format!("delivered {id} from alice@example.org to bob@partner.example via 127.0.0.1:{}: 250", sink.port()),
         "sealed: 1 messages",
         "SIGTERM",
         "ended",
@@ -217,7 +217,12 @@ fn an_export_overwrites_nothing_and_says_why_a_message_went_as_it_did() {
     let id = reply.rsplit(' ').next().expect("an id").trim().to_owned();
     sink.wait_for(1, std::time::Duration::from_secs(20));
     let unknown = "0123456789abcdef0123456789abcdef";
-    refused(&gateway, &["queue", "retry", unknown], 1, &["waits for another try", "help: `sealpost queue list`"]);
+    refused(
+        &gateway,
+        &["queue", "retry", unknown],
+        1,
+        &["nothing there that could be retried", "help: `sealpost queue list`"],
+    );
     gateway.seal();
     let out = gateway.dir().join("out");
     let export = ["archive", "export", "--output", out.to_str().expect("UTF-8")];

@@ -115,3 +115,31 @@ fn everything_is_archived(gateway: &Gateway, acknowledged: &HashSet<usize>) {
     let missing: Vec<_> = acknowledged.difference(&archived).collect();
     assert!(missing.is_empty(), "acknowledged and not archived: {missing:?}");
 }
+
+/// Deliveries whose results had no time to become durable are not repeated: the kill comes within the moment that results wait
+/// for company.
+#[test]
+fn what_was_delivered_just_before_a_kill_does_not_come_twice() {
+    const MESSAGES: usize = 200;
+    let port = crate::support::free_port();
+    let more = "[queue]\nretry_s = [1]\n".to_owned();
+    let mut gateway = Gateway::start(&Options { next_hop: port, more, ..Options::default() });
+    let mut client = Client::connect(gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    for number in 0..MESSAGES {
+        let reply = client.deliver("alice@example.org", &["bob@partner.example"], &message(number));
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    let sink = Sink::on_port(port);
+    gateway.must(&["queue", "retry", "--all"]);
+    sink.wait_for(MESSAGES, Duration::from_secs(60));
+    // The last ones may still be on their way from the reply to the ring.
+    std::thread::sleep(Duration::from_millis(20));
+    gateway.kill();
+    gateway.serve();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(sink.count() <= MESSAGES + 1, "{} came for {MESSAGES}", sink.count());
+    assert!(gateway.json(&["queue", "list"]).is_empty());
+    gateway.seal();
+    gateway.verified("2");
+}

@@ -5,7 +5,7 @@ use sealpost::clock::SystemClock;
 use sealpost::crypto::Secret;
 use sealpost::crypto::hpke;
 use sealpost::durable::RealDisk;
-use sealpost::journal::{FILE_BYTES_MIN, Journal, Keys, Leaf, Settings, inspect};
+use sealpost::journal::{FILE_BYTES_MIN, Journal, Keys, Leaf, Settings, inspect, read_ring};
 use std::sync::{Arc, mpsc};
 
 /// Octets of a header area; batches lie between two of them.
@@ -16,9 +16,11 @@ fn sample() -> Vec<u8> {
     let dir = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         dir: dir.path().to_owned(),
+        mirror: None,
         file_bytes: FILE_BYTES_MIN,
         spares: 0,
         low_space_bytes: 0,
+        kept_bytes: 1 << 40,
         danger_volatile_filesystem: true,
     };
     let keys = Keys { host: Secret::new([7; 32]), archive: hpke::generate().expect("a pair").1 };
@@ -44,6 +46,17 @@ fn leaf(input: &[u8]) {
     let Some(leaf) = Leaf::parse(input) else { return };
     assert_eq!(leaf.octets(), input);
     assert!(leaf.gap_range().is_none() || input.len() == 18);
+}
+
+fn ring(input: &[u8]) {
+    // Nothing authenticates but what was written under this key, and that was nothing.
+    assert!(read_ring(&Secret::new([7; 32]), input).is_empty());
+}
+
+#[test]
+fn journal_rings() {
+    let slot = [[1; 33].as_slice(), &[64], &[2; 478]].concat();
+    run("journal ring", &[&slot, &slot.repeat(3), b""], &[b"\x00\x10", b"\xff\xff"], ring);
 }
 
 #[test]

@@ -82,9 +82,11 @@ pub struct World {
 fn open_journal(disk: &Arc<dyn Disk>, root: &Path, clock: &Arc<TestClock>, archive: &Archive) -> Journal {
     let settings = journal::Settings {
         dir: root.join("journal"),
+        mirror: None,
         file_bytes: 1 << 20,
         spares: 0,
         low_space_bytes: 0,
+        kept_bytes: 1 << 40,
         danger_volatile_filesystem: true,
     };
     let keys = journal::Keys { host: host_key(), archive: archive.public_key() };

@@ -188,19 +188,85 @@ pub enum User {
     },
 }
 
+/// Which mail of the queue.
+#[derive(Args, Clone, Debug)]
+pub struct Select {
+    /// Only these messages
+    #[arg(value_name = "ID", value_parser = mail_id)]
+    pub ids: Vec<MailId>,
+    /// Only what is in this state
+    #[arg(long)]
+    pub state: Option<QueueState>,
+    /// Only from this envelope sender: an address, *@domain, or <>
+    #[arg(long, value_name = "A")]
+    pub from: Option<String>,
+    /// Only to this recipient: an address or *@domain
+    #[arg(long, value_name = "A")]
+    pub to: Option<String>,
+    /// Only what was accepted this long ago or longer: 90s, 30m, 4h, 2d
+    #[arg(long, value_name = "AGE", value_parser = age_s)]
+    pub older_than: Option<u64>,
+}
+
+/// The same for commands that change something: nothing is meant by saying nothing.
+#[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true)
+    .args(["ids", "state", "from", "to", "older_than", "all"]))]
+pub struct Choose {
+    /// Which
+    #[command(flatten)]
+    pub select: Select,
+    /// Everything
+    #[arg(long, conflicts_with_all = ["ids", "state", "from", "to", "older_than"])]
+    pub all: bool,
+}
+
+/// States of mail in the queue.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum QueueState {
+    /// Not tried yet
+    Queued,
+    /// To be tried again
+    Deferred,
+    /// Waits for a decision
+    Parked,
+}
+
 /// `sealpost queue`
 #[derive(Debug, Subcommand)]
 pub enum Queue {
     /// List mail with recipients that are not final
-    List,
-    /// Try deferred mail now
-    Retry {
-        /// Everything that waits
-        #[arg(long, required_unless_present = "ids", conflicts_with = "ids")]
-        all: bool,
-        /// Only these
-        #[arg(value_name = "ID", value_parser = mail_id)]
-        ids: Vec<MailId>,
+    List(Select),
+    /// Show one message: client, renditions, results, and why it was treated as it was
+    Show {
+        /// Its id
+        #[arg(value_parser = mail_id)]
+        id: MailId,
+    },
+    /// Try mail now that waits for its next attempt
+    Retry(Choose),
+    /// Keep mail from being tried until it is released
+    Park {
+        /// Which
+        #[command(flatten)]
+        choose: Choose,
+        /// Why, for the list and the audit trail
+        #[arg(long, default_value = "parked by the administrator")]
+        reason: String,
+    },
+    /// Let parked mail go on
+    Release(Choose),
+    /// Take mail out of the queue; the archive keeps it
+    Drop {
+        /// Which
+        #[command(flatten)]
+        choose: Choose,
+        /// Why, for the audit trail, and with --notify for the sender
+        #[arg(long, default_value = "dropped by the administrator")]
+        reason: String,
+        /// Return it: tell the sender that it was not delivered
+        #[arg(long)]
+        notify: bool,
     },
 }
 
@@ -273,4 +339,48 @@ fn account_name(text: &str) -> Result<AccountName, String> {
 
 fn mail_id(text: &str) -> Result<MailId, String> {
     MailId::parse(text).ok_or_else(|| "an id has 32 hex digits".to_owned())
+}
+
+/// An age with its unit, in seconds.
+fn age_s(text: &str) -> Result<u64, String> {
+    let (number, unit_s) = match text.char_indices().last() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        Some((at, 'd')) => (&text[..at], 86_400),
+        _ => (text, 1),
+    };
+    let number = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_s));
+    number.ok_or_else(|| "an age is a number and s, m, h or d: 30m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_units() {
+        for (text, expected) in [("90", Some(90)), ("90s", Some(90)), ("30m", Some(1800)), ("2d", Some(172_800))] {
+            assert_eq!(age_s(text).ok(), expected, "{text}");
+        }
+        for text in ["", "d", "-1h", "1w", "99999999999999999999d", "184467440737095517d", "1\u{fc}"] {
+            assert!(age_s(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_change_needs_to_be_told_to_what() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+        for (line, is_taken) in [
+            ("sealpost queue list", true),
+            ("sealpost queue retry", false),
+            ("sealpost queue drop --reason x", false),
+            ("sealpost queue drop --all", true),
+            ("sealpost queue drop --all --from a@x.example", false),
+            ("sealpost queue park --from a@x.example --to *@y.example --older-than 1h", true),
+        ] {
+            assert_eq!(Arguments::try_parse_from(line.split(' ')).is_ok(), is_taken, "{line}");
+        }
+    }
 }

@@ -145,7 +145,9 @@ tls = "opportunistic"               # none | opportunistic | required | verified
 # file_bytes = 67108864
 # spares = 1
 # low_space_bytes = 268435456
+# kept_bytes = 8589934592           # of journal files not yet sealed and delivered; beyond it new mail gets 452
 # danger_volatile_filesystem = false
+# And mirror, without a default: a directory on another disk, which must exist, for twins synced before the 250.
 
 # [archive]
 # seal_after_s = 300

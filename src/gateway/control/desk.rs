@@ -4,12 +4,12 @@ use super::Request;
 use crate::gateway::control;
 use crate::gateway::delivery::Delivery;
 use crate::gateway::post::Post;
+use crate::gateway::queue::Selection;
 use crate::gateway::reading::Reading;
 use crate::gateway::rows;
 use crate::gateway::sealing::Sealing;
-use crate::mail::MailId;
-use serde_json::{Value, json};
-use std::collections::HashSet;
+use crate::journal::Entry;
+use serde_json::Value;
 use std::sync::Arc;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
@@ -59,20 +59,18 @@ impl Desk {
         match request {
             Request::Seal => self.sealing.now().await.map(|report| vec![report]),
             Request::Status => self.status().map(|status| vec![status]),
-            Request::QueueList => Ok(self.post.journal().pending().iter().map(rows::queue::row).collect()),
+            Request::QueueList { selection } => self.list(&selection),
+            Request::QueueShow { id } => rows::queue::show(self.post.journal(), &id).map(|row| vec![row]),
+            Request::QueueChange { selection, action } => self.delivery.change(&selection, &action).await,
             Request::Leaves => Ok(self.leaves()),
-            Request::QueueRetry { ids } => Ok(vec![json!({"retried": self.retry(&ids)?})]),
             Request::Reload => crate::gateway::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
     }
 
-    fn retry(&self, ids: &[String]) -> Result<usize, String> {
-        if ids.is_empty() {
-            return Ok(self.delivery.hurry(None));
-        }
-        let parse = |id: &String| MailId::parse(id).ok_or_else(|| format!("`{id}` is not an id"));
-        let ids: HashSet<MailId> = ids.iter().map(parse).collect::<Result<_, _>>()?;
-        Ok(self.delivery.hurry(Some(&ids)))
+    fn list(&self, selection: &Selection) -> Result<Vec<Value>, String> {
+        let obstacle = |entry: &Entry, recipient| self.delivery.obstacle(entry, recipient);
+        let chosen = selection.of(self.post.journal(), self.post.now())?;
+        Ok(chosen.iter().map(|(entry, _)| rows::queue::row(entry, obstacle)).collect())
     }
 
     fn leaves(&self) -> Vec<Value> {

@@ -35,6 +35,8 @@ pub struct Agenda {
     waiting: BTreeSet<(Timestamp, Job)>,
     /// Jobs that are ready, waiting or taken: each stands here once.
     known: HashSet<Job>,
+    /// Jobs under way.
+    taken: HashSet<Job>,
 }
 
 #[derive(Debug)]
@@ -43,12 +45,30 @@ struct RouteAgenda {
     workers: usize,
     workers_max: usize,
     failures: u32,
-    down_until: Option<Timestamp>,
+    down: Option<Down>,
+}
+
+/// Why a route is not tried, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Down {
+    /// When it is probed.
+    pub until: Timestamp,
+    /// What the last attempt got.
+    pub reply: String,
+}
+
+/// Whether a route had been given up for a while before it answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// No.
+    AsEver,
+    /// Yes.
+    Again,
 }
 
 impl RouteAgenda {
     fn is_down(&self, now: Timestamp) -> bool {
-        self.down_until.is_some_and(|until| now < until)
+        self.down.as_ref().is_some_and(|down| now < down.until)
     }
     /// A route that has failed gets one worker, the probe, until it answers.
     fn places(&self, now: Timestamp) -> usize {
@@ -68,7 +88,7 @@ impl Agenda {
             workers: 0,
             workers_max: workers_max.max(1),
             failures: 0,
-            down_until: None,
+            down: None,
         };
         Agenda { routes: connections.into_iter().map(route).collect(), ..Agenda::default() }
     }
@@ -83,6 +103,7 @@ impl Agenda {
 
     /// Puts back a job that was taken.
     pub fn again(&mut self, job: Job, due: Timestamp, now: Timestamp) -> Workers {
+        self.taken.remove(&job);
         self.schedule(job, due, now)
     }
 
@@ -108,11 +129,19 @@ impl Agenda {
     /// The next job for a worker of this route; `None` when there is none, or the route is down.
     pub fn take(&mut self, route: usize, now: Timestamp) -> Option<Job> {
         let this = &mut self.routes[route];
-        if this.is_down(now) { None } else { this.ready.pop_front() }
+        let job = if this.is_down(now) { None } else { this.ready.pop_front() };
+        self.taken.extend(job);
+        job
+    }
+
+    /// Whether a transaction of this message is under way.
+    pub fn is_under_way(&self, id: &MailId) -> bool {
+        self.taken.iter().any(|job| job.id == *id)
     }
 
     /// A taken job is done for good.
     pub fn done(&mut self, job: Job) {
+        self.taken.remove(&job);
         self.known.remove(&job);
     }
 
@@ -122,19 +151,24 @@ impl Agenda {
         self.staff(route, now)
     }
 
-    /// The route could not be reached: down for as long as `wait_s` says for this many failures in a row.
-    pub fn unreachable(&mut self, route: usize, now: Timestamp, wait_s: impl Fn(u32) -> u64) {
+    /// The route could not be reached: down until the moment that `until` says for this many failures in a row.
+    pub fn unreachable(&mut self, route: usize, reply: &str, until: impl Fn(u32) -> Timestamp) {
         let this = &mut self.routes[route];
         this.failures = this.failures.saturating_add(1);
-        let wait = i64::try_from(wait_s(this.failures)).unwrap_or(i64::MAX);
-        this.down_until = Some(now.plus_s(wait));
+        this.down = Some(Down { until: until(this.failures), reply: reply.to_owned() });
     }
 
     /// The route answered.
-    pub fn reached(&mut self, route: usize, now: Timestamp) -> Workers {
+    pub fn reached(&mut self, route: usize, now: Timestamp) -> (Workers, Answered) {
         let this = &mut self.routes[route];
-        (this.failures, this.down_until) = (0, None);
-        self.staff(route, now)
+        let answered = if this.failures == 0 { Answered::AsEver } else { Answered::Again };
+        (this.failures, this.down) = (0, None);
+        (self.staff(route, now), answered)
+    }
+
+    /// Why a route is not tried, while it is not.
+    pub fn down(&self, route: usize) -> Option<&Down> {
+        self.routes.get(route)?.down.as_ref()
     }
 
     /// Makes ready what has become due; the routes that need one more worker each.
@@ -157,23 +191,25 @@ impl Agenda {
     /// When `advance` next has something to do.
     pub fn next_due(&self) -> Option<Timestamp> {
         let waiting = self.waiting.first().map(|(due, _)| *due);
-        let probes = self.routes.iter().filter(|r| !r.ready.is_empty() && r.workers == 0).filter_map(|r| r.down_until);
-        waiting.into_iter().chain(probes).min()
+        let probes =
+            self.routes.iter().filter(|r| !r.ready.is_empty() && r.workers == 0).filter_map(|r| r.down.as_ref());
+        waiting.into_iter().chain(probes.map(|down| down.until)).min()
     }
 
-    /// Makes waiting jobs due now, and down routes worth a probe; of these messages, or of all. Answers how many waited.
-    pub fn hurry(&mut self, ids: Option<&HashSet<MailId>>, now: Timestamp) -> usize {
-        let chosen = |job: &Job| ids.is_none_or(|ids| ids.contains(&job.id));
+    /// Makes waiting jobs of these messages due now, and down routes worth a probe. Answers how many waited.
+    pub fn hurry(&mut self, ids: &HashSet<MailId>, now: Timestamp) -> usize {
+        let chosen = |job: &Job| ids.contains(&job.id);
         let hurried: Vec<_> = self.waiting.iter().filter(|(_, job)| chosen(job)).copied().collect();
         for entry in &hurried {
             self.waiting.remove(entry);
             self.waiting.insert((now, entry.1));
         }
+        let wanted: HashSet<usize> = hurried.iter().map(|(_, job)| job.route).collect();
         let mut blocked = 0;
-        for route in &mut self.routes {
+        for (index, route) in self.routes.iter_mut().enumerate() {
             let of_this = route.ready.iter().filter(|job| chosen(job)).count();
-            if route.is_down(now) && of_this > 0 {
-                route.down_until = None;
+            if route.is_down(now) && (of_this > 0 || wanted.contains(&index)) {
+                route.down = None;
                 blocked += of_this;
             }
         }
@@ -189,7 +225,9 @@ impl Agenda {
     pub fn pull(&mut self, job: Job) -> bool {
         let ready = &mut self.routes[job.route].ready;
         let at = ready.iter().position(|other| *other == job);
-        at.and_then(|at| ready.remove(at)).is_some()
+        let pulled = at.and_then(|at| ready.remove(at));
+        self.taken.extend(pulled);
+        pulled.is_some()
     }
 }
 
@@ -214,8 +252,10 @@ mod tests {
         for n in 1..=3 {
             assert_eq!(agenda.take(0, at(0)), Some(job(n, 0)));
         }
+        assert!(agenda.is_under_way(&job(1, 0).id) && !agenda.is_under_way(&job(9, 0).id));
         assert_eq!(agenda.take(0, at(0)), None);
         agenda.done(job(1, 0));
+        assert!(!agenda.is_under_way(&job(1, 0).id));
         assert_eq!(agenda.worker_ended(0, at(0)), Workers::Suffice);
         assert_eq!(agenda.add(job(1, 0), at(0), at(0)), Workers::StartOne, "done is forgotten");
     }
@@ -230,19 +270,19 @@ mod tests {
         assert_eq!(agenda.take(1, at(10)), Some(job(1, 1)));
         assert_eq!(agenda.again(job(1, 1), at(20), at(10)), Workers::Suffice);
         assert_eq!(agenda.worker_ended(1, at(10)), Workers::Suffice);
-        assert_eq!(agenda.hurry(None, at(11)), 1);
+        assert_eq!(agenda.hurry(&HashSet::from([job(1, 1).id]), at(11)), 1);
         assert_eq!(agenda.advance(at(11)), [1]);
     }
 
     #[test]
     fn a_dead_route_is_probed_by_one_with_growing_waits() {
         let mut agenda = Agenda::new([5]);
-        let waits = |failures: u32| u64::from(failures) * 10;
+        let until = |now: i64| move |failures: u32| at(now + i64::from(failures) * 10);
         for n in 1..=3 {
             let _ = agenda.add(job(n, 0), at(0), at(0));
         }
         let probe = agenda.take(0, at(0)).expect("a job");
-        agenda.unreachable(0, at(0), waits);
+        agenda.unreachable(0, "refused", until(0));
         assert_eq!(agenda.take(0, at(0)), None, "others do not hammer");
         let _ = agenda.again(probe, at(10), at(0));
         for _ in 0..3 {
@@ -252,12 +292,15 @@ mod tests {
         assert_eq!(agenda.advance(at(10)), [0]);
         assert!(agenda.advance(at(10)).is_empty(), "one probe");
         assert!(agenda.take(0, at(10)).is_some());
-        agenda.unreachable(0, at(10), waits);
+        agenda.unreachable(0, "refused", until(10));
         assert_eq!(agenda.worker_ended(0, at(10)), Workers::Suffice);
         assert_eq!(agenda.next_due(), Some(at(30)), "the second wait is longer");
         assert_eq!(agenda.advance(at(30)), [0]);
         assert!(agenda.take(0, at(30)).is_some());
-        assert_eq!(agenda.reached(0, at(30)), Workers::StartOne, "it answers: more may work");
+        assert_eq!(agenda.down(0).map(|down| down.reply.as_str()), Some("refused"));
+        assert_eq!(agenda.reached(0, at(30)), (Workers::StartOne, Answered::Again), "it answers: more may work");
+        assert_eq!(agenda.reached(0, at(30)).1, Answered::AsEver);
+        assert_eq!(agenda.down(0), None);
     }
 
     #[test]
@@ -266,12 +309,21 @@ mod tests {
         let _ = agenda.add(job(1, 0), at(0), at(0));
         let _ = agenda.add(job(2, 0), at(0), at(0));
         let first = agenda.take(0, at(0)).expect("a job");
-        agenda.unreachable(0, at(0), |_| 1000);
+        agenda.unreachable(0, "refused", |_| at(1000));
         let _ = agenda.again(first, at(1000), at(0));
         let _ = agenda.worker_ended(0, at(0));
         assert_eq!(agenda.blocked(0), [job(2, 0)]);
-        assert_eq!(agenda.hurry(Some(&HashSet::from([job(2, 0).id])), at(1)), 1);
+        assert_eq!(agenda.hurry(&HashSet::from([job(2, 0).id]), at(1)), 1);
         assert_eq!(agenda.advance(at(1)), [0]);
+        let probe = agenda.take(0, at(1)).expect("the probe");
+        agenda.unreachable(0, "refused", |_| at(1000));
+        let _ = agenda.again(probe, at(1000), at(1));
+        let _ = agenda.worker_ended(0, at(1));
+        assert_eq!(agenda.hurry(&HashSet::from([first.id]), at(2)), 1, "one that waits for its own time, too");
+        assert_eq!(agenda.advance(at(2)), [0]);
+        let _ = agenda.hurry(&HashSet::from([job(2, 0).id]), at(2));
+        let _ = agenda.advance(at(2));
         assert!(agenda.pull(job(2, 0)) && !agenda.pull(job(2, 0)));
+        assert!(agenda.is_under_way(&job(2, 0).id), "whoever pulls it brings it to an end");
     }
 }

@@ -1,7 +1,7 @@
 //! Drives the SMTP client core over a connection to a next hop: connects with failover, does TLS as the route wants, and brings a
 //! transaction to an end for every recipient. Never sends in the clear what a route wants encrypted.
 
-use super::settle::Fate;
+use super::settle::{Fate, Reports};
 use crate::gateway::config::{HostPort, Route, RouteTls, Timeouts};
 use crate::gateway::post::Post;
 use crate::gateway::tls;
@@ -89,6 +89,10 @@ impl Connection {
         }
     }
 
+    fn reports(&self) -> Reports {
+        if self.client.capabilities().has(Extension::Dsn) { Reports::NextHop } else { Reports::Nobody }
+    }
+
     /// Says goodbye.
     pub async fn quit(mut self) {
         let mut out = Vec::new();
@@ -116,7 +120,7 @@ impl Connection {
             }
             let mut again = Vec::new();
             for (at, outcome) in open.iter().zip(&report.outcomes) {
-                match fate(outcome) {
+                match fate(outcome, self.reports()) {
                     Some(fate) => fates[*at] = Some(fate),
                     None => again.push(*at),
                 }
@@ -216,10 +220,10 @@ fn envelope(transaction: &Transaction<'_>, open: &[usize]) -> Envelope {
 }
 
 /// `None`: offer it again in the next transaction.
-fn fate(outcome: &Outcome) -> Option<Fate> {
+fn fate(outcome: &Outcome, reports: Reports) -> Option<Fate> {
     let reply = outcome.text.clone();
     match outcome.verdict {
-        Verdict::Delivered => Some(Fate::Delivered { reply }),
+        Verdict::Delivered => Some(Fate::Delivered { reply, reports }),
         Verdict::Deferred | Verdict::InDoubt => Some(Fate::Deferred { reply }),
         Verdict::Failed => Some(Fate::Failed { status: outcome.status.clone(), reply }),
         Verdict::NextTransaction => None,

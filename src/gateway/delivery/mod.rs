@@ -1,24 +1,30 @@
 //! Step 6, deliver: takes accepted messages to their next hops until every recipient is final. Never renders and needs no key:
 //! what it sends was durable before the 250.
 //!
-//! `agenda` says what is due, `connection` speaks with a next hop, `settle` turns replies into results, `bounce` tells senders.
+//! `agenda` says what is due, `connection` speaks with a next hop, `settle` turns replies into results, `record` keeps them,
+//! `notify` tells senders (`dsn` is what they read), `fence` keeps out what we cannot process, `desk` is for the administrator.
 
 mod agenda;
-mod bounce;
 mod connection;
+mod desk;
 pub mod dsn;
+mod fence;
+mod notify;
+mod record;
 mod settle;
 
 use super::ending::{stopping, until};
-use super::observe::Event;
 use super::post::{AcceptedIds, Post, is_large};
 use crate::clock::Timestamp;
-use crate::journal::{Entry, Outcome, RecipientResult, RecipientState, Sync};
-use crate::mail::MailId;
-use agenda::{Agenda, Job, Workers};
+use crate::journal::{Entry, RecipientState};
+pub use agenda::Down;
+use agenda::{Agenda, Answered, Job, Workers};
 use connection::{Connection, Unreachable};
+use fence::{Fence, Verdict};
+use record::From;
+pub use record::event;
 use settle::Fate;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -28,16 +34,6 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long a message rests whose sender could not be told of a failure, or whose attempt panicked.
-const STORE_AGAIN_S: i64 = 60;
-
-/// Whether all results were recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stored {
-    Yes,
-    No,
-}
-
 /// All deliveries of a running gateway.
 pub struct Delivery {
     post: Arc<Post>,
@@ -46,6 +42,7 @@ pub struct Delivery {
     idle: Vec<Mutex<Vec<(Connection, Instant)>>>,
     /// The agenda has changed in a way the timer must see.
     changed: Notify,
+    fence: Fence,
     /// Present while a worker runs; `drained` waits for the last to go.
     working: watch::Sender<usize>,
     closing: watch::Receiver<bool>,
@@ -65,6 +62,7 @@ impl Delivery {
             agenda: Mutex::new(Agenda::new(config.route.iter().map(|route| route.connections))),
             idle: config.route.iter().map(|_| Mutex::default()).collect(),
             changed: Notify::new(),
+            fence: Fence::default(),
             working: watch::channel(0).0,
             closing,
             post,
@@ -95,13 +93,6 @@ impl Delivery {
     /// Waits until no transaction is under way.
     pub async fn drained(&self) {
         until(&self.working, |working| *working == 0).await;
-    }
-
-    /// Makes deferred mail due now: these messages, or all. Answers how many transactions waited.
-    pub fn hurry(&self, ids: Option<&HashSet<MailId>>) -> usize {
-        let hurried = self.agenda().hurry(ids, self.post.now());
-        self.changed.notify_one();
-        hurried
     }
 
     fn agenda(&self) -> MutexGuard<'_, Agenda> {
@@ -166,7 +157,10 @@ impl Delivery {
             let Some(job) = self.agenda().take(route, self.post.now()) else { break };
             let this = self.clone();
             let attempt = tokio::spawn(async move { this.attempt(job, connection).await });
-            connection = attempt.await.unwrap_or_else(|e| self.rescue(job, &e));
+            connection = match attempt.await {
+                Ok(connection) => connection,
+                Err(panic) => self.rescue(job, &panic).await,
+            };
         }
         if let Some(open) = connection {
             self.idle[route].lock().unwrap_or_else(PoisonError::into_inner).push((open, Instant::now()));
@@ -177,12 +171,23 @@ impl Delivery {
     }
 
     /// A panic costs the connection, never the job or the worker's place.
-    fn rescue(self: &Arc<Self>, job: Job, panic: &tokio::task::JoinError) -> Option<Connection> {
+    async fn rescue(self: &Arc<Self>, job: Job, panic: &tokio::task::JoinError) -> Option<Connection> {
         tracing::error!("bug: {}: an attempt ended: {panic}", job.id);
-        let now = self.post.now();
-        let workers = self.agenda().again(job, now.plus_s(STORE_AGAIN_S), now);
-        self.staff(job.route, workers);
+        match self.post.journal().entry(&job.id) {
+            Some(entry) => self.struck(job, &entry, "an attempt to deliver it hit a bug").await,
+            None => self.agenda().done(job),
+        }
         None
+    }
+
+    /// An attempt failed on our side: once more, or fenced.
+    async fn struck(self: &Arc<Self>, job: Job, entry: &Entry, why: &str) {
+        let open = self.open_recipients(entry, &job);
+        let fate = match self.fence.strike(job.id) {
+            Verdict::Again => Fate::Deferred { reply: why.to_owned() },
+            Verdict::Park => Fate::Parked { reason: format!("failed twice on our side: {why}") },
+        };
+        self.record(job, entry, &open, vec![fate; open.len()], From { next_hop: "", message: Some(&[]) }).await;
     }
 
     fn idle_connection(&self, route: usize) -> Option<Connection> {
@@ -218,8 +223,7 @@ impl Delivery {
             Ok(octets) => octets,
             Err(e) => {
                 tracing::error!("{}: {e}", job.id);
-                let deferred = Fate::Deferred { reply: format!("the stored octets cannot be read: {e}") };
-                self.record(job, &entry, &open, vec![deferred; open.len()], "").await;
+                self.struck(job, &entry, &format!("the stored octets cannot be read: {e}")).await;
                 return connection;
             }
         };
@@ -228,21 +232,39 @@ impl Delivery {
         let sending = connection::Transaction { entry: &entry, recipients: &open, octets: &octets };
         match connection::send(&self.post, route, connection, &sending).await {
             Ok((fates, next_hop, connection)) => {
-                let workers = self.agenda().reached(job.route, self.post.now());
-                self.staff(job.route, workers);
-                self.record(job, &entry, &open, fates, &next_hop).await;
+                self.reached(job.route, &next_hop);
+                let from = From { next_hop: &next_hop, message: Some(&octets) };
+                self.record(job, &entry, &open, fates, from).await;
                 connection
             }
-            Err(Unreachable { reply, next_hop }) => {
-                let queue = config.queue.clone();
-                self.agenda().unreachable(job.route, self.post.now(), |failures| queue.retry_s.wait_s(failures));
-                tracing::warn!("route {}: {reply}", job.route);
+            Err(unreachable) => {
+                self.unreachable(job, &unreachable);
+                let Unreachable { reply, next_hop } = unreachable;
                 let deferred = Fate::Deferred { reply };
-                self.record(job, &entry, &open, vec![deferred; open.len()], &next_hop).await;
-                self.expire_blocked(job.route).await;
+                let from = From { next_hop: &next_hop, message: Some(&octets) };
+                self.record(job, &entry, &open, vec![deferred; open.len()], from).await;
+                drop((octets, _room));
+                self.tend_blocked(job.route).await;
                 None
             }
         }
+    }
+
+    fn reached(self: &Arc<Self>, route: usize, next_hop: &str) {
+        let (workers, answered) = self.agenda().reached(route, self.post.now());
+        if answered == Answered::Again {
+            tracing::info!("route {}: {next_hop} answers again", route + 1);
+        }
+        self.staff(route, workers);
+    }
+
+    fn unreachable(&self, job: Job, unreachable: &Unreachable) {
+        let (queue, now) = (self.post.config().queue.clone(), self.post.now());
+        let until = |failures| settle::after(now, queue.retry_s.wait_s(failures), &job.id, failures);
+        self.agenda().unreachable(job.route, &unreachable.reply, until);
+        let next = self.agenda().down(job.route).map_or(now, |down| down.until);
+        let reply = &unreachable.reply;
+        tracing::warn!("route {}: {reply}; next try in {} s", job.route + 1, (next.ms() - now.ms() + 999) / 1000);
     }
 
     async fn octets(&self, job: &Job) -> Result<Vec<u8>, crate::journal::Error> {
@@ -259,107 +281,6 @@ impl Delivery {
             pending_since(entry, **recipient).is_some() && route_of(&config, entry, **recipient) == Some(job.route)
         };
         all.iter().filter(is_open).copied().collect()
-    }
-
-    /// Records what came of a transaction, tells the sender of failures, and puts the job back if something is left.
-    async fn record(self: &Arc<Self>, job: Job, entry: &Entry, recipients: &[u32], fates: Vec<Fate>, next_hop: &str) {
-        let results = settle::settle(&self.post.config().queue, entry, recipients, fates, next_hop, self.post.now());
-        let next_at = results.iter().filter_map(|result| match result.outcome {
-            Outcome::Deferred { next_at, .. } => Some(next_at),
-            _ => None,
-        });
-        let next_at = next_at.min();
-        let next_at = match self.store(entry, results).await {
-            Stored::Yes => next_at,
-            // The recipients that failed are as open as before.
-            Stored::No => Some(self.post.now().plus_s(STORE_AGAIN_S)),
-        };
-        match next_at {
-            None => self.agenda().done(job),
-            Some(due) => {
-                let workers = self.agenda().again(job, due, self.post.now());
-                self.staff(job.route, workers);
-                self.changed.notify_one();
-            }
-        }
-    }
-
-    /// Records results. What was delivered or deferred waits for nothing; of failures the sender is told first, so that a crash
-    /// between repeats the notification rather than loses it. When he cannot be told, the failed recipients alone stay open.
-    async fn store(&self, entry: &Entry, results: Vec<RecipientResult>) -> Stored {
-        let is_failed = |result: &RecipientResult| matches!(result.outcome, Outcome::Failed { .. });
-        let (failed, others): (Vec<_>, Vec<_>) = results.into_iter().partition(is_failed);
-        self.keep(entry, others, Sync::Lazy);
-        if failed.is_empty() {
-            return Stored::Yes;
-        }
-        if let Err(e) = bounce::tell_sender(&self.post, entry, &failed).await {
-            tracing::error!("{}: the sender could not be told: {e}; trying again", entry.accept.id);
-            return Stored::No;
-        }
-        self.keep(entry, failed, Sync::Now);
-        Stored::Yes
-    }
-
-    fn keep(&self, entry: &Entry, results: Vec<RecipientResult>, sync: Sync) {
-        for result in &results {
-            self.audit(entry, result);
-        }
-        if let Err(e) = self.post.journal().record_results(entry.accept.id, results, sync, None) {
-            // A lost result costs a duplicate after the next start, never a loss.
-            tracing::error!("{}: result not recorded: {e}", entry.accept.id);
-        }
-    }
-
-    fn audit(&self, entry: &Entry, result: &RecipientResult) {
-        let (event, detail) = match &result.outcome {
-            Outcome::Delivered { reply } => ("delivered", reply),
-            Outcome::Deferred { reply, .. } => ("deferred", reply),
-            Outcome::Failed { reply, .. } => ("failed", reply),
-            Outcome::Parked { reason, .. } => ("parked", reason),
-            Outcome::Dropped { reason } => ("dropped", reason),
-            Outcome::Archived | Outcome::Released { .. } | Outcome::Warned => return,
-        };
-        let index = usize::try_from(result.recipient).unwrap_or(usize::MAX);
-        let recipient = entry.accept.envelope.recipients.get(index).map(|r| r.address.to_string());
-        let id = Some(entry.accept.id.to_string());
-        self.post.audit().write(&Event { id, recipient, detail, ..Event::new(self.post.now(), event) });
-    }
-
-    /// No route serves these recipients any more: the configuration has changed since they were accepted. Once for all renditions.
-    fn fail_unroutable(self: &Arc<Self>, entry: Entry) {
-        let config = self.post.config();
-        let unroutable = |recipient: &u32| {
-            pending_since(&entry, *recipient).is_some() && route_of(&config, &entry, *recipient).is_none()
-        };
-        let count = u32::try_from(entry.states.len()).unwrap_or(u32::MAX);
-        let recipients: Vec<u32> = (0..count).filter(unroutable).collect();
-        let reply = "no route to the recipient's domain".to_owned();
-        let fates = vec![Fate::Failed { status: "5.4.4".to_owned(), reply }; recipients.len()];
-        let results = settle::settle(&config.queue, &entry, &recipients, fates, "", self.post.now());
-        let this = self.clone();
-        tokio::spawn(async move {
-            while this.store(&entry, results.clone()).await == Stored::No {
-                tokio::select! {
-                    () = stopping(&this.closing) => return,
-                    () = tokio::time::sleep(Duration::from_secs(STORE_AGAIN_S.unsigned_abs())) => {}
-                }
-            }
-        });
-    }
-
-    /// While a route is down its mail is not tried, but it still grows too old.
-    async fn expire_blocked(self: &Arc<Self>, route: usize) {
-        let blocked = self.agenda().blocked(route);
-        let config = self.post.config();
-        for job in blocked {
-            let Some(entry) = self.post.journal().entry(&job.id) else { continue };
-            if settle::is_expired(&config.queue, &entry, self.post.now()) && self.agenda().pull(job) {
-                let open = self.open_recipients(&entry, &job);
-                let deferred = Fate::Deferred { reply: "the next hop could not be reached".to_owned() };
-                self.record(job, &entry, &open, vec![deferred; open.len()], "").await;
-            }
-        }
     }
 }
 

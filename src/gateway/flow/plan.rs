@@ -1,5 +1,5 @@
-//! Which renditions a message needs: one per distinct treatment, and one of its own for every hidden recipient of a
-//! ciphertext, so that no key id of one reaches another (P5). Never renders.
+//! Which renditions a message needs: one per distinct treatment, and one of its own for every hidden recipient, so that neither a
+//! key id nor an envelope shared with others betrays him (P5). Never renders.
 
 use crate::policy::{Disposition, RecipientRuling, Treatment};
 
@@ -27,7 +27,7 @@ pub fn plan(ruling: &[RecipientRuling], visibility: &[Visibility]) -> Vec<Planne
     let mut shared: Vec<usize> = Vec::new();
     for (index, (entry, visible)) in (0u32..).zip(ruling.iter().zip(visibility)) {
         let Disposition::Deliver(treatment) = entry.disposition else { continue };
-        if treatment.encrypts() && *visible == Visibility::Hidden {
+        if *visible == Visibility::Hidden {
             planned.push(Planned { recipients: vec![index], treatment });
             continue;
         }
@@ -64,7 +64,7 @@ mod tests {
             &[
                 (to(Treatment::Plain), Named),
                 (to(Treatment::Encrypt(Smime)), Named),
-                (to(Treatment::Plain), Hidden),
+                (to(Treatment::Plain), Named),
                 (to(Treatment::Encrypt(OpenPgp)), Named),
                 (to(Treatment::Encrypt(Smime)), Named),
             ],
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_recipients_of_ciphertext_stand_alone() {
+    fn hidden_recipients_stand_alone() {
         let to = |t| Disposition::Deliver(t);
         check(
             &[
@@ -83,12 +83,17 @@ mod tests {
                 (to(Treatment::Sign(Smime)), Hidden),
                 (to(Treatment::Sign(Smime)), Named),
                 (to(Treatment::SignAndEncrypt(Smime)), Named),
+                (to(Treatment::Plain), Hidden),
+                (to(Treatment::Plain), Hidden),
             ],
             &[
                 (&[0], Treatment::SignAndEncrypt(Smime)),
                 (&[1, 5], Treatment::SignAndEncrypt(Smime)),
                 (&[2], Treatment::SignAndEncrypt(Smime)),
-                (&[3, 4], Treatment::Sign(Smime)),
+                (&[3], Treatment::Sign(Smime)),
+                (&[4], Treatment::Sign(Smime)),
+                (&[6], Treatment::Plain),
+                (&[7], Treatment::Plain),
             ],
         );
     }

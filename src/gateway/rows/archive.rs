@@ -3,7 +3,7 @@
 use crate::archive::{Archive, Error, Finding, Report, ResultRecord};
 use crate::catalog::Row;
 use crate::crypto::hash;
-use crate::journal::{Journal, LeafEntry, Outcome};
+use crate::journal::{Journal, LeafEntry, Outcome, RecipientResult};
 use crate::mail::MailId;
 use crate::policy::{Disposition, Format, RecipientRuling, Ruling, Treatment};
 use serde_json::{Value, json};
@@ -85,10 +85,14 @@ pub fn results(recipients: &[String], records: &[ResultRecord]) -> Value {
 }
 
 fn result(recipients: &[String], record: &ResultRecord) -> Value {
-    let result = match record.result() {
-        Ok(result) => result,
-        Err(e) => return json!({"unreadable": e.to_string()}),
-    };
+    match record.result() {
+        Ok(result) => outcome(recipients, &result),
+        Err(e) => json!({"unreadable": e.to_string()}),
+    }
+}
+
+/// What became of one recipient.
+pub fn outcome(recipients: &[String], result: &RecipientResult) -> Value {
     let (outcome, status, reply) = match &result.outcome {
         Outcome::Delivered { reply } => ("delivered", "", reply.as_str()),
         Outcome::Deferred { reply, .. } => ("deferred", "", reply.as_str()),

@@ -2,7 +2,9 @@
 
 use super::super::Journal;
 use super::disk::{Faults, Syncs};
+use super::mirror::TWIN;
 use super::world::World;
+use std::path::PathBuf;
 
 const SEEDS: u64 = 300;
 const LIVES: u64 = 2;
@@ -17,8 +19,10 @@ fn picture(journal: &Journal) -> String {
 /// Lives, crashes and comes back a few times; the first fault the whole-store check finds.
 fn lives(seed: u64, syncs: Syncs) -> Result<(), String> {
     let mut world = World::new(seed);
+    world.mirror = seed.is_multiple_of(3).then(|| PathBuf::from(TWIN));
     for _ in 0..LIVES {
         let now = world.disk.operations();
+        world.disk.take_first_failed();
         let power_off_at = Some(now + 1 + world.random.below(120));
         world.disk.set(Faults { power_off_at, syncs, ..Faults::default() });
         let journal = world.open().ok().map(|(journal, _)| journal);
@@ -27,8 +31,11 @@ fn lives(seed: u64, syncs: Syncs) -> Result<(), String> {
             world.live(journal, 25).unwrap_or_default();
         }
         world.crash(journal);
+        if world.mirror.is_some() && world.random.below(2) == 0 {
+            super::mirror::lose_one_side(&mut world);
+        }
         let (journal, report) = world.open().map_err(|e| e.to_string())?;
-        world.check(&journal, &report)?;
+        world.check(&journal, &report).map_err(|e| format!("{e}; {report:?}"))?;
         let first = picture(&journal);
         drop(journal);
         let (journal, _) = world.open().map_err(|e| e.to_string())?;

@@ -37,6 +37,8 @@ pub struct Faults {
     pub capacity: Option<u64>,
     pub syncs: Syncs,
     pub access: Access,
+    /// Nothing can be changed in this directory.
+    pub dead_dir: Option<PathBuf>,
 }
 
 /// What a sync is worth.
@@ -46,6 +48,8 @@ pub enum Syncs {
     Kept,
     /// Acknowledged and ignored: the negative control.
     Ignored,
+    /// Kept only for writes that reach a file's first octets: what is wiped is wiped, what is carried is not there.
+    HeadersOnly,
 }
 
 /// Whether anything can be created, written or synced.
@@ -64,6 +68,7 @@ struct Inode {
     dirty: BTreeSet<usize>,
     /// Writes after a failed operation on it.
     failed: bool,
+    dir: PathBuf,
     writes_after_failure: u64,
 }
 
@@ -74,6 +79,8 @@ struct Inner {
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
     faults: Faults,
+    /// The directory of the first operation that failed.
+    first_failed: Option<PathBuf>,
     operations: u64,
     syncs: u64,
 }
@@ -97,6 +104,10 @@ impl FakeDisk {
     }
     pub fn operations(&self) -> u64 {
         self.lock().operations
+    }
+    /// Where something failed first, since this was last asked.
+    pub fn take_first_failed(&self) -> Option<PathBuf> {
+        self.lock().first_failed.take()
     }
     pub fn syncs(&self) -> u64 {
         self.lock().syncs
@@ -188,12 +199,21 @@ impl Inner {
         }
         if self.faults.access == Access::ReadOnly { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
+    fn change_in(&mut self, dir: &Path) -> io::Result<()> {
+        let is_dead = self.faults.dead_dir.as_deref() == Some(dir);
+        let changed = self.change().and(if is_dead { Err(io::Error::other("this side failed")) } else { Ok(()) });
+        if changed.is_err() {
+            self.first_failed.get_or_insert_with(|| dir.to_owned());
+        }
+        changed
+    }
     fn used(&self) -> u64 {
         self.names.values().map(|i| self.inodes[*i].seen.len() as u64).sum()
     }
     fn change_inode(&mut self, inode: usize) -> io::Result<()> {
         self.inodes[inode].writes_after_failure += u64::from(self.inodes[inode].failed);
-        let changed = self.change();
+        let dir = self.inodes[inode].dir.clone();
+        let changed = self.change_in(&dir);
         self.inodes[inode].failed |= changed.is_err();
         changed
     }
@@ -238,7 +258,13 @@ impl DiskFile for FakeFile {
         let mut inner = self.disk.lock();
         inner.syncs += 1;
         inner.change_inode(self.inode)?;
-        if inner.faults.syncs == Syncs::Ignored {
+        let has_header = inner.inodes[self.inode].dirty.contains(&0);
+        let is_ignored = match inner.faults.syncs {
+            Syncs::Kept => false,
+            Syncs::Ignored => true,
+            Syncs::HeadersOnly => !has_header,
+        };
+        if is_ignored {
             return Ok(());
         }
         let Inode { durable, seen, dirty, .. } = &mut inner.inodes[self.inode];
@@ -253,11 +279,12 @@ impl DiskFile for FakeFile {
 impl Disk for FakeDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut inner = self.lock();
-        inner.change()?;
+        inner.change_in(path.parent().expect("a directory"))?;
         if inner.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        inner.inodes.push(Inode::default());
+        let dir = path.parent().expect("a directory").to_owned();
+        inner.inodes.push(Inode { dir, ..Inode::default() });
         let inode = inner.inodes.len() - 1;
         inner.names.insert(path.to_owned(), inode);
         Ok(Box::new(FakeFile { disk: self.clone(), inode }))
@@ -287,19 +314,19 @@ impl Disk for FakeDisk {
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut inner = self.lock();
-        inner.change()?;
+        inner.change_in(to.parent().expect("a directory"))?;
         let inode = inner.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         inner.names.insert(to.to_owned(), inode);
         Ok(())
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.lock();
-        inner.change()?;
+        inner.change_in(path.parent().expect("a directory"))?;
         inner.names.remove(path).map(|_| ()).ok_or(io::ErrorKind::NotFound.into())
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut inner = self.lock();
-        inner.change()?;
+        inner.change_in(dir)?;
         let is_here = |path: &PathBuf| path.parent() == Some(dir);
         let here: Vec<_> = inner.names.iter().filter(|(p, _)| is_here(p)).map(|(p, i)| (p.clone(), *i)).collect();
         inner.durable_names.retain(|path, _| !is_here(path));

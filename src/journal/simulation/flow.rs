@@ -1,7 +1,7 @@
 //! What the journal promises besides surviving: poisoning, full and unwritable disks, fair turns, bounded files.
 
 use super::super::fixtures;
-use super::super::{Error, Outcome, RecipientResult, RenditionDraft, Sync};
+use super::super::{Error, Outcome, RecipientResult, RecipientState, RenditionDraft, Sync};
 use super::disk::{Access, Faults, Random};
 use super::world::{DIR, World, accept_draft};
 use crate::clock::Timestamp;
@@ -85,12 +85,43 @@ fn low_space_refuses_new_mail_while_results_go_on() {
     let (journal, _) = world.open().expect("opens");
     let submitted = world.submit(&journal, 10).expect("submitted");
     world.wait(&journal, submitted).expect("accepted");
-    let at = |free: u64| Faults { capacity: Some((1 << 20) + free), ..Faults::default() };
+    // A journal file, the ring, and what is free.
+    let at = |free: u64| Faults { capacity: Some((1 << 20) + (2 << 20) + free), ..Faults::default() };
     world.disk.set(at(1 << 20));
     assert!(journal.draft(fixtures::id(99)).is_ok());
     world.disk.set(at((1 << 20) - 1));
     assert!(matches!(journal.draft(fixtures::id(99)), Err(Error::StorageFull)));
     world.deliver(&journal).expect("results are recorded");
+}
+
+/// At the bound on kept files new mail waits for sealing and delivery, which go on, and is taken again afterwards.
+#[test]
+fn kept_files_are_bounded_and_results_go_on() {
+    let mut world = World::new(4);
+    (world.spares, world.kept_bytes) = (0, 4 << 20);
+    let (journal, _) = world.open().expect("opens");
+    let refusal = loop {
+        let answer = world.submit(&journal, 100_000).and_then(|submitted| world.wait(&journal, submitted));
+        if let Err(error) = answer {
+            break error;
+        }
+    };
+    assert_eq!(refusal, Error::StorageFull);
+    assert_eq!(journal_files(&world), 4);
+    while !journal.pending().is_empty() {
+        world.deliver(&journal).expect("recorded");
+    }
+    world.seal(&journal).expect("sealed");
+    world.seal(&journal).expect("sealed");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while journal.draft(fixtures::id(99)).is_err() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let submitted = world.submit(&journal, 10).expect("submitted");
+    world.wait(&journal, submitted).expect("accepted again");
+    journal.close();
+    let (journal, report) = world.open().expect("opens");
+    world.check(&journal, &report).expect("nothing is lost");
 }
 
 /// J7 and retirement: sealed and delivered mail frees its files; a recycled one gives only what was written since.
@@ -188,4 +219,76 @@ fn a_second_result_for_an_ended_recipient_is_ignored() {
         journal.record_results(fixtures::id(77), vec![], Sync::Now, None),
         Err(Error::Unknown(fixtures::id(77)))
     );
+}
+
+/// What nobody waits for stands before what somebody waits for, if it came before: a replay sees the same order.
+#[test]
+fn results_of_a_message_keep_their_order() {
+    let mut world = World::new(2);
+    let (journal, _) = world.open().expect("opens");
+    let submitted = world.submit(&journal, 10).expect("submitted");
+    let id = world.wait(&journal, submitted).expect("accepted");
+    let at = Timestamp::from_s(1);
+    let record = |outcome, sync| {
+        let (sender, receiver) = mpsc::channel();
+        let result = RecipientResult { recipient: 0, at, next_hop: String::new(), outcome };
+        journal.record_results(id, vec![result], sync, Some(Box::new(move |r| drop(sender.send(r))))).expect("queued");
+        receiver
+    };
+    let parked = record(Outcome::Parked { reason: "poison".into(), until: None }, Sync::Lazy);
+    record(Outcome::Released { next_at: at }, Sync::Now).recv().expect("an answer").expect("recorded");
+    parked.recv().expect("an answer").expect("recorded");
+    let states = journal.entry(&id).expect("there").states;
+    assert!(matches!(states[0], RecipientState::Pending { .. }));
+    journal.close();
+    let (journal, _) = world.open().expect("opens");
+    assert_eq!(journal.entry(&id).expect("there").states, states);
+}
+
+/// A body stays in memory for the first attempt, not for those of the next days.
+#[test]
+fn a_deferred_message_leaves_the_cache() {
+    let mut world = World::new(2);
+    let (journal, _) = world.open().expect("opens");
+    let submitted = world.submit(&journal, 10).expect("submitted");
+    let id = world.wait(&journal, submitted).expect("accepted");
+    let recipients = u32::try_from(journal.entry(&id).expect("there").states.len()).expect("few");
+    assert!(journal.is_cached(&id));
+    for recipient in 0..recipients {
+        let (sender, receiver) = mpsc::channel();
+        let outcome = Outcome::Deferred { reply: "451 later".into(), next_at: Timestamp::from_s(9) };
+        let result = RecipientResult { recipient, at: Timestamp::from_s(1), next_hop: String::new(), outcome };
+        let done = Box::new(move |r| drop(sender.send(r)));
+        journal.record_results(id, vec![result], Sync::Now, Some(done)).expect("queued");
+        receiver.recv().expect("an answer").expect("recorded");
+        assert_eq!(journal.is_cached(&id), recipient + 1 < recipients, "after {recipient}");
+    }
+    assert_eq!(journal.octets(&id).as_ref(), Ok(&world.known[&id].body));
+}
+
+/// A record longer than a frame may stand in an older file than its ACCEPT: that file must not go before the message.
+#[test]
+fn the_file_of_a_long_record_outlives_it() {
+    for fill in (400_000..900_000).step_by(60_000) {
+        let mut world = World::new(4);
+        let (journal, _) = world.open().expect("opens");
+        let submitted = world.submit(&journal, fill).expect("submitted");
+        world.wait(&journal, submitted).expect("accepted");
+        while !journal.pending().is_empty() {
+            world.deliver(&journal).expect("recorded");
+        }
+        let (sender, receiver) = mpsc::channel();
+        let draft = journal.draft(fixtures::id(77)).expect("a draft");
+        let rendition = RenditionDraft { recipients: vec![0], prefix: vec![], content: None };
+        let accept = super::super::AcceptDraft { ruling: vec![7; 300_000], ..accept_draft(1, vec![rendition]) };
+        draft.commit(accept, Box::new(move |r| drop(sender.send(r))));
+        let id = receiver.recv().expect("an answer").expect("accepted");
+        for _ in 0..3 {
+            world.seal(&journal).expect("sealed");
+        }
+        journal.close();
+        let (journal, report) = world.open().expect("opens");
+        assert_eq!(report.damage, [""; 0], "{fill}");
+        assert!(journal.entry(&id).is_some_and(|entry| entry.is_pending()), "{fill}: lost");
+    }
 }

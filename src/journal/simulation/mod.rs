@@ -1,8 +1,10 @@
 //! Crash simulation: the journal over a disk that forgets what was not synced. Tests only.
 
+mod carry;
 mod crash;
 mod damage;
 mod disk;
 mod flow;
+mod mirror;
 mod speed;
 mod world;

@@ -91,9 +91,11 @@ fn many_committers_share_a_sync() {
     let dir = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         dir: dir.path().to_owned(),
+        mirror: None,
         file_bytes: 16 << 20,
         spares: 1,
         low_space_bytes: 0,
+        kept_bytes: 1 << 40,
         danger_volatile_filesystem: true,
     };
     let disk = Counting::default();

@@ -4,7 +4,8 @@
 use super::super::fixtures;
 use super::super::settings;
 use super::super::{
-    AcceptDraft, Error, Journal, Leaf, LeafKind, Outcome, RecipientResult, RenditionDraft, Replay, Settings, Sync,
+    AcceptDraft, Error, Journal, Leaf, LeafKind, Outcome, RecipientResult, RecipientState, RenditionDraft, Replay,
+    Settings, Sync,
 };
 use super::disk::{FakeDisk, Faults, Random};
 use crate::clock::Clock;
@@ -29,8 +30,28 @@ pub struct Known {
     pub body: Vec<u8>,
     pub renditions: Vec<Vec<u8>>,
     pub accept_leaf: Option<u64>,
-    /// Recipients whose end was acknowledged as durable.
-    pub ended: Vec<u32>,
+    /// What was last acknowledged as durable about a recipient, unless something later may have come of it.
+    pub standing: BTreeMap<u32, Standing>,
+}
+
+/// Where an acknowledged result left a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Waiting,
+    Warned,
+    Parked,
+    Ended,
+}
+
+impl Standing {
+    fn of(state: &RecipientState) -> Standing {
+        match state {
+            RecipientState::Pending { warned_at: Some(_), .. } => Standing::Warned,
+            RecipientState::Pending { .. } => Standing::Waiting,
+            RecipientState::Parked { .. } => Standing::Parked,
+            _ => Standing::Ended,
+        }
+    }
 }
 
 /// The outside.
@@ -39,6 +60,8 @@ pub struct World {
     pub random: Random,
     pub spares: usize,
     pub low_space_bytes: u64,
+    pub kept_bytes: u64,
+    pub mirror: Option<PathBuf>,
     /// Acknowledged messages.
     pub known: BTreeMap<MailId, Known>,
     /// The archive: octets of sealed messages, its log.
@@ -57,6 +80,8 @@ impl World {
             random: Random(seed),
             spares: usize::try_from(seed % 2).expect("0 or 1"),
             low_space_bytes: 0,
+            kept_bytes: 1 << 40,
+            mirror: None,
             known: BTreeMap::new(),
             sealed: BTreeMap::new(),
             log: Vec::new(),
@@ -69,6 +94,7 @@ impl World {
     pub fn fork(&self) -> World {
         World {
             disk: self.disk.fork(),
+            mirror: self.mirror.clone(),
             random: Random(self.random.0),
             known: self.known.clone(),
             sealed: self.sealed.clone(),
@@ -79,8 +105,15 @@ impl World {
 
     pub fn settings(&self) -> Settings {
         let dir = PathBuf::from(DIR);
-        let (spares, low_space_bytes) = (self.spares, self.low_space_bytes);
-        Settings { dir, file_bytes: 1 << 20, spares, low_space_bytes, danger_volatile_filesystem: false }
+        Settings {
+            dir,
+            mirror: self.mirror.clone(),
+            file_bytes: 1 << 20,
+            spares: self.spares,
+            low_space_bytes: self.low_space_bytes,
+            kept_bytes: self.kept_bytes,
+            danger_volatile_filesystem: false,
+        }
     }
 
     pub fn open(&self) -> Result<(Journal, Replay), Error> {
@@ -115,7 +148,7 @@ impl World {
         let (sender, receiver) = mpsc::channel();
         draft.commit(accept_draft(recipients, vec![first, second]), Box::new(move |r| drop(sender.send(r))));
         let renditions = vec![[&prefix[..], own.as_deref().unwrap_or(&body)].concat(), [&prefix[..], &body].concat()];
-        Ok(Submitted { id, known: Known { body, renditions, accept_leaf: None, ended: vec![] }, receiver })
+        Ok(Submitted { id, known: Known { body, renditions, accept_leaf: None, standing: BTreeMap::new() }, receiver })
     }
 
     /// Waits for an acknowledgement and remembers it.
@@ -133,26 +166,41 @@ impl World {
         let Some(entry) = pending.get(usize::try_from(self.random.below(pending.len() as u64)).expect("small")) else {
             return Ok(());
         };
-        let place = entry.states.iter().position(super::super::RecipientState::is_pending).expect("pending");
+        let place = entry.states.iter().position(RecipientState::is_pending).expect("pending");
         let recipient = u32::try_from(place).expect("few");
-        let outcome = match self.random.below(4) {
-            0 => Outcome::Deferred { reply: "451 later".into(), next_at: Timestamp::from_s(9) },
-            1 => Outcome::Failed { status: "5.1.1".into(), reply: "550 no".into() },
-            _ => Outcome::Delivered { reply: "250 ok".into() },
-        };
-        let ends = outcome.is_terminal();
+        let outcome = self.outcome(&entry.states[place]);
         let result = RecipientResult { recipient, at: Timestamp::from_s(8), next_hop: "hop".into(), outcome };
         let id = entry.accept.id;
+        // Until it is acknowledged either may come back.
+        self.known.get_mut(&id).and_then(|known| known.standing.remove(&recipient));
         if self.random.below(2) == 0 {
             return journal.record_results(id, vec![result], Sync::Lazy, None);
         }
         let (sender, receiver) = mpsc::channel();
         journal.record_results(id, vec![result], Sync::Now, Some(Box::new(move |r| drop(sender.send(r)))))?;
         receiver.recv().expect("an answer comes")?;
-        if let Some(known) = self.known.get_mut(&id).filter(|_| ends) {
-            known.ended.push(recipient);
+        if let (Some(known), Some(entry)) = (self.known.get_mut(&id), journal.entry(&id)) {
+            known.standing.insert(recipient, Standing::of(&entry.states[place]));
         }
         Ok(())
+    }
+
+    /// Something that may happen to a recipient in this state.
+    fn outcome(&mut self, state: &RecipientState) -> Outcome {
+        let next_at = Timestamp::from_s(9);
+        let failed = || Outcome::Failed { status: "5.1.1".into(), reply: "550 no".into() };
+        let dropped = || Outcome::Dropped { reason: "unwanted".into() };
+        match (state, self.random.below(8)) {
+            (RecipientState::Parked { .. }, 0..5) => Outcome::Released { next_at },
+            (RecipientState::Parked { .. }, 5) => dropped(),
+            (RecipientState::Parked { .. }, _) => failed(),
+            (_, 0) => Outcome::Deferred { reply: "451 later".into(), next_at },
+            (_, 1) => failed(),
+            (_, 2 | 3) => Outcome::Parked { reason: "poison".into(), until: Some(next_at) },
+            (_, 4) => Outcome::Warned,
+            (_, 5) => dropped(),
+            _ => Outcome::Delivered { reply: "250 ok".into() },
+        }
     }
 
     /// A seal pass of a simulated archive, whose own disk never fails.
@@ -180,10 +228,10 @@ impl World {
             let index = entry.accept_index;
             let kept = journal.leaves(index, 1).into_iter().find(|leaf| leaf.index == index);
             let leaf = kept.map(|leaf| leaf.octets).or_else(|| self.logged(index));
-            if leaf.as_deref() != Some(&entry.accept_leaf().octets()[..]) {
+            if entry.accept_leaf().is_some_and(|accept| leaf.as_deref() != Some(&accept.octets()[..])) {
                 return Err(format!("{:?}: its leaf differs", entry.accept.id));
             }
-            if !self.known.contains_key(&entry.accept.id) {
+            if !self.known.contains_key(&entry.accept.id) && entry.mek().is_some() {
                 journal.octets(&entry.accept.id).map_err(|e| e.to_string())?;
             }
         }
@@ -201,16 +249,27 @@ impl World {
         if known.accept_leaf.is_some_and(|index| index != entry.accept_index) {
             return Err(format!("{id:?}: its leaf moved"));
         }
-        if journal.octets(id).as_ref() != Ok(&known.body) {
-            return Err(format!("{id:?}: other octets"));
+        let state = |recipient: u32| &entry.states[usize::try_from(recipient).expect("small")];
+        // What nobody needed when the message was carried is in the archive alone.
+        let is_sealed = self.sealed.get(id) == Some(&known.body);
+        match journal.octets(id) {
+            Ok(octets) if octets == known.body => {}
+            Err(Error::NotKept(_)) if is_sealed => {}
+            _ => return Err(format!("{id:?}: other octets")),
         }
         for (number, rendition) in known.renditions.iter().enumerate() {
-            if journal.rendition_octets(id, number).as_ref() != Ok(rendition) {
-                return Err(format!("{id:?}: other octets of rendition {number}"));
+            let is_open = entry.accept.renditions[number].recipients.iter().any(|r| state(*r).is_pending());
+            match journal.rendition_octets(id, number) {
+                Ok(octets) if octets == *rendition => {}
+                Err(Error::NotKept(_)) if is_sealed && !is_open => {}
+                _ => return Err(format!("{id:?}: other octets of rendition {number}")),
             }
         }
-        let pending = known.ended.iter().find(|r| entry.states[usize::try_from(**r).expect("small")].is_pending());
-        pending.map_or(Ok(()), |recipient| Err(format!("{id:?}: the result of recipient {recipient} is lost")))
+        let changed =
+            known.standing.iter().find(|(recipient, standing)| Standing::of(state(**recipient)) != **standing);
+        changed.map_or(Ok(()), |(recipient, standing)| {
+            Err(format!("{id:?}: recipient {recipient} is {:?}, no longer {standing:?}", state(*recipient)))
+        })
     }
 
     /// The journal continues the archive's log without a hole.

@@ -19,7 +19,7 @@ mod transaction;
 
 pub use answer::Answer;
 pub use capabilities::{Capabilities, Extension};
-pub use content::Survey;
+pub use content::{Octets, Survey};
 pub use outcome::{Origin, Outcome, Verdict};
 pub use session::{Client, Event, Failure, Next, Report, Stage, Trust};
 pub use stuffing::Unsendable;

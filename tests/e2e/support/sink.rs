@@ -38,7 +38,10 @@ impl Delivered {
     }
 }
 
-/// What the next hop answers to a recipient, or to a message: the whole reply line.
+/// The reply to EHLO.
+const OFFER: &str = "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-SIZE 0\r\n\
+                     250 ENHANCEDSTATUSCODES";
+/// What the next hop answers to a recipient: the whole reply line.
 pub type Manners = dyn Fn(&str) -> String + Send + Sync;
 
 /// A listening next hop.
@@ -58,6 +61,11 @@ impl Sink {
         let socket = TcpListener::bind("127.0.0.1:0").expect("bind");
         Sink::on(socket, Arc::new(manners))
     }
+    /// Answers each RCPT as `manners` says, and does not offer one of its extensions.
+    pub fn without(extension: &'static str, manners: impl Fn(&str) -> String + Send + Sync + 'static) -> Sink {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("bind");
+        Sink::offering(&OFFER.replace(&format!("250-{extension}\r\n"), ""), socket, Arc::new(manners))
+    }
     /// Takes everything on a given port, once it is free.
     pub fn on_port(port: u16) -> Sink {
         Sink::on_port_with(port, |_| "250 2.1.5 OK".to_owned())
@@ -71,6 +79,11 @@ impl Sink {
     }
 
     fn on(socket: TcpListener, manners: Arc<Manners>) -> Sink {
+        Sink::offering(OFFER, socket, manners)
+    }
+
+    fn offering(offer: &str, socket: TcpListener, manners: Arc<Manners>) -> Sink {
+        let offer = offer.to_owned();
         let port = socket.local_addr().expect("address").port();
         let sink = Sink { port, delivered: Arc::default(), stop: Arc::default() };
         let (delivered, stop) = (sink.delivered.clone(), sink.stop.clone());
@@ -79,11 +92,11 @@ impl Sink {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
-                let (delivered, manners) = (delivered.clone(), manners.clone());
+                let (delivered, manners, offer) = (delivered.clone(), manners.clone(), offer.clone());
                 std::thread::spawn(move || {
                     // A client that breaks off is no fault of the next hop.
                     if let Ok(stream) = stream {
-                        let _ended = converse(&stream, &delivered, &*manners);
+                        let _ended = converse(&stream, &delivered, &*manners, &offer);
                     }
                 });
             }
@@ -119,7 +132,12 @@ impl Drop for Sink {
     }
 }
 
-fn converse(stream: &TcpStream, delivered: &Mutex<Vec<Delivered>>, manners: &Manners) -> std::io::Result<()> {
+fn converse(
+    stream: &TcpStream,
+    delivered: &Mutex<Vec<Delivered>>,
+    manners: &Manners,
+    offer: &str,
+) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.set_nodelay(true)?;
     let mut reader = BufReader::with_capacity(1 << 16, stream);
@@ -134,7 +152,7 @@ fn converse(stream: &TcpStream, delivered: &Mutex<Vec<Delivered>>, manners: &Man
         assert!(line.ends_with("\r\n"), "the gateway sends CRLF: {line:?}");
         let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
         let reply = match verb.as_str() {
-            "EHLO" => "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-SIZE 0\r\n250 ENHANCEDSTATUSCODES".to_owned(),
+            "EHLO" => offer.to_owned(),
             "MAIL" => {
                 (sender, recipients, commands) = (path(&line), Vec::new(), vec![line.trim_end().to_owned()]);
                 "250 2.1.0 OK".to_owned()
