@@ -5,6 +5,7 @@ mod support;
 
 mod certificates;
 mod commands;
+mod conformance;
 mod crash;
 mod delivery;
 mod demo;
