@@ -192,3 +192,34 @@ fn a_marked_message_does_not_go_the_same_way_twice() {
     let kept = std::fs::read_to_string(out.join(format!("{id}.eml"))).expect("exported");
     assert_eq!(kept, forged + message, "the archive has what was received");
 }
+
+/// What cannot be kept is not asked for: the answer comes before the message does, and ends with the trouble.
+#[test]
+fn without_room_or_without_a_journal_mail_has_to_wait() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), ..Options::default() });
+    gateway.serve();
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nbody\r\n";
+    let send = |gateway: &Gateway| {
+        hello(gateway.ports.outbound).deliver("alice@example.org", &["bob@partner.example"], message)
+    };
+    assert!(send(&gateway).starts_with("250 "));
+    gateway.stop();
+    gateway.edit_config(|text| text.replace("low_space_bytes = 1048576", "low_space_bytes = 1000000000000000"));
+    gateway.serve();
+    let reply = send(&gateway);
+    assert!(reply.starts_with("452 4.3.1"), "{reply}");
+    gateway.stop();
+    gateway.edit_config(|text| text.replace("low_space_bytes = 1000000000000000", "low_space_bytes = 1048576"));
+    gateway.serve();
+    assert!(send(&gateway).starts_with("250 "), "there is room again");
+    // The directory goes while the gateway runs, as a volume may: files that are open can be written, no new one made.
+    std::fs::rename(gateway.dir().join("journal"), gateway.dir().join("elsewhere")).expect("rename");
+    let large = [&message[..], &b"filling\r\n".repeat(400_000)].concat();
+    let reply = eventually("the journal cannot go on", Duration::from_secs(60), || {
+        let mut client = hello(gateway.ports.outbound);
+        let reply = client.deliver("alice@example.org", &["bob@partner.example"], &large);
+        (!reply.starts_with("250 ")).then_some(reply)
+    });
+    assert!(reply.starts_with("451 4.3.0") || reply.starts_with("452 4.3.1"), "{reply}");
+}
