@@ -5,6 +5,7 @@ pub mod aead;
 pub mod hash;
 pub mod hpke;
 pub mod kdf;
+pub mod mac;
 pub mod random;
 pub mod sealed;
 pub mod secret;

@@ -3,6 +3,7 @@
 
 use super::config::{Config, Listener, ListenerTls, Route, RouteTls};
 use super::delivery;
+use super::door::certificates::Authorities;
 use super::error::Error;
 use super::files;
 use super::host_key;
@@ -133,6 +134,9 @@ fn certificates(config: &Config, report: &mut Report) {
         Ok(_) => {}
         // `serve` reads them in any case.
         Err(e) => report.fault(e),
+    }
+    if let Err(e) = Authorities::load(config) {
+        report.fault(e);
     }
     for route in &config.route {
         to_next_hops(route, report);

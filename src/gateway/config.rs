@@ -6,7 +6,7 @@ mod route;
 pub mod template;
 mod value;
 
-pub use listener::{Listener, ListenerTls, Protocol};
+pub use listener::{AccountSenders, CertificateName, ClientCertificate, Listener, ListenerTls, LoopHeader, Protocol};
 pub use route::{CredentialsFrom, Marker, PinnedKey, Route, RouteProtocol, RouteTls};
 pub use value::{
     AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,
@@ -180,6 +180,7 @@ impl Config {
             let files = [&mut route.ca_file, &mut route.client_certificate, &mut route.client_key];
             files.into_iter().flatten().chain(password).for_each(join);
         }
+        self.listener.iter_mut().filter_map(|l| l.client_ca_file.as_mut()).for_each(join);
         self
     }
     /// Takes from `former` what sessions, queues and files in use depend on; whether anything of it was to be different.

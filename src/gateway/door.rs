@@ -1,5 +1,6 @@
 //! Doors: a listener of the configuration with its socket, its TLS settings, and what its sessions have in common.
 
+pub(super) mod certificates;
 pub(super) mod listen;
 mod login;
 pub(super) mod logins;
@@ -16,9 +17,11 @@ use super::wire::Stream;
 use crate::mail::Direction;
 use crate::smtp::Dialect;
 use crate::smtp::server::{Auth, BareLf, Settings, StartTls, Unfit};
+use certificates::Certificates;
 use listen::{Place, Places};
 use rates::Rates;
 use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -52,6 +55,8 @@ pub struct Door {
     pub listener: Listener,
     /// For handshakes.
     pub tls: Arc<ServerConfig>,
+    /// What it asks of certificates.
+    pub certificates: Option<Arc<Certificates>>,
     /// For SMTP and LMTP sessions.
     pub smtp: Arc<Settings>,
 }
@@ -66,7 +71,6 @@ impl Door {
 /// Binds all listeners; none accepts yet.
 pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
     let config = post.config();
-    let tls = tls::server(post.presented())?;
     let mut doors = Vec::new();
     for (index, listener) in config.listener.iter().enumerate() {
         let socket = listen::bind(listener).map_err(|e| unbound(listener, &e))?;
@@ -83,7 +87,10 @@ pub fn open(post: &Arc<Post>) -> Result<Vec<(Door, TcpListener)>, Error> {
             bare_lf: listener.bare_lf.unwrap_or(if is_journal { BareLf::Normalize } else { BareLf::Refuse }),
             unfit: if is_journal { Unfit::Kept } else { Unfit::Refused },
         };
-        doors.push((Door { index, listener: listener.clone(), tls: tls.clone(), smtp: Arc::new(smtp) }, socket));
+        let certificates = Certificates::of(listener, post.authorities());
+        let verifier = certificates.clone().map(|certificates| certificates as Arc<dyn ClientCertVerifier>);
+        let tls = tls::server(post.presented(), verifier)?;
+        doors.push((Door { index, listener: listener.clone(), tls, certificates, smtp: Arc::new(smtp) }, socket));
     }
     Ok(doors)
 }

@@ -149,6 +149,9 @@ impl From<access::Error> for Error {
             }
             access::Error::Missing(_) => failed.with_help("`sealpost user list` shows those there are"),
             access::Error::Disk { source, .. } => failed.with_some_help(io_help(source)),
+            access::Error::NotForScram => {
+                failed.with_help("choose one of ASCII characters, or make the account without --scram")
+            }
             access::Error::TooMany | access::Error::Malformed { .. } | access::Error::NoRandomness => failed,
         }
     }

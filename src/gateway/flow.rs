@@ -11,25 +11,29 @@
 //! ```
 
 mod gather;
+mod loops;
 pub(super) mod permission;
 mod plan;
 pub mod received;
 mod render;
 pub(super) mod replies;
 
+use super::config::LoopHeader;
 use super::post::{Post, is_large};
 use crate::access::Account;
 use crate::journal::{AcceptDraft, Draft, RenditionDraft};
 use crate::mail::{Client, Direction, Envelope, MailId};
 use crate::policy::{Disposition, Ruling};
-use crate::smtp::server::Reply;
+use crate::smtp::server::{Origin, Reply};
 use gather::{Entrance, Gathered};
-use render::Made;
+use loops::{Base, Guard};
+use render::{Made, Top};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Received fields that a message may carry; one more and it is in a loop.
-const RECEIVED_MAX: usize = 100;
+/// How long a large message waits for room, once to be looked at and once to be rendered: in all less than its client waits.
+const ROOM_WAIT: Duration = Duration::from_secs(240);
 /// The retention class of everything; more come with the policies' classes.
 const CLASS: &str = "default";
 
@@ -39,6 +43,8 @@ pub struct Intake {
     pub listener: Option<usize>,
     /// Who handed it over.
     pub client: Client,
+    /// From whom the client says to have it; believed for the trace alone.
+    pub forwarded: Option<Origin>,
     /// The account that logged in.
     pub account: Option<Account>,
     /// For whom.
@@ -67,31 +73,39 @@ pub enum Partial {
 
 /// Carries a message from its last octet to its reply. Nothing is accepted unless it is durable.
 pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
-    let _room = match is_large(intake.draft.bytes()) {
-        true => post.rooms().incoming.take(intake.draft.bytes()).await,
+    let room = match is_large(intake.draft.bytes()) {
+        true => match post.rooms().incoming.take_within(intake.draft.bytes(), ROOM_WAIT).await {
+            None => return Answer::All(replies::NO_ROOM.clone()),
+            taken => taken,
+        },
         false => None,
     };
     let octets = match post.octets_of(&intake.draft) {
-        Ok(octets) => Arc::new(octets),
+        Ok(octets) => octets,
         Err(e) => return Answer::All(replies::of_journal(&e)),
     };
+    let config = post.config();
+    let guard = Guard { key: post.loop_key(), hostname: config.hostname.as_str(), direction: intake.client.direction };
     // A journal copy goes no further, so it is in no loop.
-    if !is_journal(&intake) && gather::received_count(&octets) > RECEIVED_MAX {
+    if !is_journal(&intake) && guard.path(&octets) == loops::Path::Loop {
         return Answer::All(replies::LOOP.clone());
     }
     if !is_journal(&intake) && matches!(octets.first(), Some(b' ' | b'\t')) {
         return Answer::All(replies::BEGINS_WITH_FOLD.clone());
     }
-    let config = post.config();
+    let base = guard.strip(octets);
     let listener = intake.listener.map(|index| &config.listener[index]);
     let entrance = Entrance { config: &config, listener, account: intake.account.as_ref() };
     let keyring = post.keyring();
-    let gathered = gather::gather(entrance, &intake.client, &intake.envelope, &octets, &keyring, post.now());
+    let gathered = gather::gather(entrance, &intake.client, &intake.envelope, &base.octets, &keyring, post.now());
+    let block = block(entrance, &intake, guard, &base);
     let Ruled { ruling, made: Made { renditions, room: _rendered } } =
-        match rule(post, &intake, gathered, &octets, partial).await {
+        match rule(post, &intake, gathered, Top { base: &base, block: &block }, partial).await {
             Ok(ruled) => ruled,
             Err(answer) => return answer,
         };
+    // The journal has them: what waits for the disk does not keep others from being looked at.
+    drop((base, room));
     let recipients = intake.envelope.recipients.len();
     let partial = if is_journal(&intake) { Partial::All } else { partial };
     match commit(post, intake, &ruling, renditions).await {
@@ -112,7 +126,7 @@ async fn rule<'p>(
     post: &'p Arc<Post>,
     intake: &Intake,
     mut gathered: Gathered,
-    octets: &Arc<Vec<u8>>,
+    top: Top<'_>,
     partial: Partial,
 ) -> Result<Ruled<'p>, Answer> {
     let policy = post.policy();
@@ -125,7 +139,7 @@ async fn rule<'p>(
                 return Err(refusal(&intake.envelope, &ruling, partial));
             }
         }
-        match renditions(post, intake, &gathered, &ruling, octets).await {
+        match renditions(post, intake, &gathered, &ruling, top).await {
             Ok(made) => return Ok(Ruled { ruling, made }),
             Err(render::Fault::Reply(reply)) => return Err(Answer::All(reply)),
             Err(render::Fault::Unsignable(reason)) => gathered.cannot_be_signed(&reason),
@@ -151,14 +165,23 @@ async fn renditions<'p>(
     intake: &Intake,
     gathered: &Gathered,
     ruling: &Ruling,
-    octets: &Arc<Vec<u8>>,
+    top: Top<'_>,
 ) -> Result<Made<'p>, render::Fault> {
     if is_journal(intake) {
         return Ok(Made::default());
     }
     let planned = plan::plan(&ruling.recipients, &gathered.visibility);
-    let block = received::received(post.config().hostname.as_str(), &intake.client, &intake.draft.id());
-    render::render(post, planned, gathered, octets, &block).await
+    render::render(post, planned, gathered, top).await
+}
+
+/// What stands on top of every rendition: our trace, and the mark of the loop guard where it is asked for.
+fn block(entrance: Entrance<'_>, intake: &Intake, guard: Guard<'_>, base: &Base) -> Vec<u8> {
+    let id = intake.draft.id();
+    let mut block = received::received(guard.hostname, &intake.client, intake.forwarded.as_ref(), &id);
+    if entrance.listener.is_some_and(|listener| listener.loop_header == LoopHeader::Add) {
+        block.extend(guard.mark(&base.octets, &id));
+    }
+    block
 }
 
 /// Step 5. When this answers an id, the message survives whatever happens to this process or machine.

@@ -2,6 +2,7 @@
 //! sessions, and keeps what it has when a new version has faults.
 
 use super::config::{Changed, Config};
+use super::door::certificates::Authorities;
 use super::door::logins::Logins;
 use super::error::Error;
 use super::files;
@@ -11,7 +12,7 @@ use super::tls::Presented;
 use crate::access::Accounts;
 use crate::archive::Archive;
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::crypto::random;
+use crate::crypto::{Secret, kdf, random};
 use crate::durable::{Disk, RealDisk};
 use crate::journal::{self, Accept, Draft, Journal};
 use crate::keyring::Keyring;
@@ -29,6 +30,9 @@ pub struct Post {
     policy: ArcSwap<Policy>,
     keyring: ArcSwap<Keyring>,
     presented: Arc<Presented>,
+    authorities: Arc<Authorities>,
+    /// One use: marks of the loop guard.
+    loop_key: Secret<32>,
     clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
     journal: Journal,
@@ -41,8 +45,8 @@ pub struct Post {
     accepted: mpsc::UnboundedSender<MailId>,
 }
 
-/// Octets of large messages under way from their last octet to their reply.
-const INCOMING_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Octets of large messages that are looked at, from their last octet until they are ruled on and rendered.
+const INCOMING_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Octets of renditions that are being made or wait for the disk.
 const RENDITION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Octets of large renditions that are being sent to next hops.
@@ -89,6 +93,7 @@ impl Post {
         let host_key = super::host_key::read(&*disk, &places.host_key)?;
         let keyring = Keyring::load(&*disk, &places.root, &host_key)?;
         let presented = Presented::load(&config.tls.certificate, &config.tls.key)?;
+        let authorities = Arc::new(Authorities::load(&config)?);
         let (journal, archive) = open_store(&config, &places, &disk, &clock, &host_key)?;
         let accounts = Accounts::open(disk.clone(), clock.clone(), &places.accounts)?;
         let audit = Audit::open(&places.audit).map_err(|e| Error::io(&places.audit, &e))?;
@@ -100,6 +105,8 @@ impl Post {
             policy: ArcSwap::from_pointee(policy),
             keyring: ArcSwap::from_pointee(keyring),
             presented: Arc::new(presented),
+            authorities,
+            loop_key: kdf::derive(host_key.expose(), "loop guard", &[]),
             clock,
             disk,
             journal,
@@ -122,9 +129,11 @@ impl Post {
         let policy = files::policies(&places.policies)?;
         let host_key = super::host_key::read(&*self.disk, &places.host_key)?;
         let keyring = Keyring::load(&*self.disk, &places.root, &host_key)?;
+        let authorities = Authorities::read(&former)?;
         self.audit.reopen().map_err(|e| Error::io(&places.audit, &e))?;
         // The last that can fail, and itself all or nothing: from here on everything is taken.
         self.presented.reload(&config.tls.certificate, &config.tls.key)?;
+        self.authorities.replace(authorities);
         if config.keep_fixed(&former) == Changed::Yes {
             tracing::warn!(
                 "changes to hostname, data_dir, listener, route, limits and journal take effect at the next start"
@@ -152,6 +161,14 @@ impl Post {
     /// What listeners present.
     pub fn presented(&self) -> Arc<Presented> {
         self.presented.clone()
+    }
+    /// Who vouches for clients' certificates.
+    pub fn authorities(&self) -> &Arc<Authorities> {
+        &self.authorities
+    }
+    /// What marks of the loop guard are made with.
+    pub fn loop_key(&self) -> &Secret<32> {
+        &self.loop_key
     }
     /// The time now.
     pub fn now(&self) -> Timestamp {

@@ -1,6 +1,7 @@
 //! Room in memory for what is large, shared by all sessions (P10): who finds none waits for it, and small mail passes by.
 //! Never hands out more than there is.
 
+use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Octets of one unit.
@@ -26,6 +27,10 @@ impl Room {
     pub fn holds(&self, bytes: u64) -> bool {
         units(bytes) <= self.units
     }
+    /// The same, but not for ever: `None` when there was no room for so long.
+    pub async fn take_within(&self, bytes: u64, limit: Duration) -> Option<SemaphorePermit<'_>> {
+        tokio::time::timeout(limit, self.take(bytes)).await.ok().flatten()
+    }
     /// Waits until there is room for `bytes` octets; what is larger than the whole waits for all of it.
     pub async fn take(&self, bytes: u64) -> Taken<'_> {
         // Nobody closes the semaphore.
@@ -40,7 +45,6 @@ fn units(bytes: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test]
     async fn room_is_bounded_and_comes_back() {
@@ -49,8 +53,7 @@ mod tests {
         let most = room.take(9 * UNIT_BYTES).await;
         let _nothing = room.take(0).await;
         let last = room.take(1).await;
-        let waits = tokio::time::timeout(Duration::from_millis(20), room.take(1)).await;
-        assert!(waits.is_err(), "full");
+        assert!(room.take_within(1, Duration::from_millis(20)).await.is_none(), "full");
         drop(most);
         let again = room.take(9 * UNIT_BYTES).await;
         drop((again, last));

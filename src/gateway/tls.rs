@@ -5,13 +5,14 @@ pub mod client;
 
 use crate::clock::Timestamp;
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use x509_cert::der::Decode;
@@ -33,7 +34,7 @@ pub enum Error {
 }
 
 /// The cryptography of every TLS session: X25519MLKEM768 first.
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
@@ -84,7 +85,7 @@ fn certified(certificates: &Path, key: &Path) -> Result<CertifiedKey, Error> {
     })
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| fault(path, &e))?.collect();
     match all {
         Err(e) => Err(fault(path, &e)),
@@ -97,13 +98,26 @@ fn fault(path: &Path, reason: &dyn std::fmt::Display) -> Error {
     Error::File { path: path.to_owned(), reason: reason.to_string() }
 }
 
-/// The settings of all listeners: TLS 1.2 and 1.3, no client certificates.
-pub fn server(presented: Arc<Presented>) -> Result<Arc<ServerConfig>, Error> {
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(rustls::ALL_VERSIONS)?
-        .with_no_client_auth()
-        .with_cert_resolver(presented);
-    Ok(Arc::new(config))
+/// The settings of a listener: TLS 1.2 and 1.3, and whom it asks for a certificate.
+pub fn server(
+    presented: Arc<Presented>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(rustls::ALL_VERSIONS)?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(builder.with_cert_resolver(presented)))
+}
+
+/// Certificates to trust, PEM.
+pub(super) fn anchors(path: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for anchor in read_certificates(path)? {
+        roots.add(anchor)?;
+    }
+    Ok(roots)
 }
 
 /// PEM files of a fresh certificate authority and a certificate it signed for `names`.
@@ -161,7 +175,7 @@ mod tests {
         std::fs::write(&cert, "no certificate").expect("write");
         let refused = presented.reload(&cert, &key).expect_err("refused");
         assert!(refused.to_string().contains("cert.pem"), "{refused}");
-        server(Arc::new(presented)).expect("the former certificate stays");
+        server(Arc::new(presented), None).expect("the former certificate stays");
         let other = issue("Example", &names).expect("issued");
         std::fs::write(&cert, &other.chain_pem).expect("write");
         let refused = Presented::load(&cert, &key).expect_err("a key of another certificate").to_string();

@@ -1,7 +1,7 @@
 //! A connection: TCP, or TLS over it, with a time limit on every wait. Knows no protocol.
 
 use crate::mail::Tls;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, CommonState, ServerConfig};
 use std::io;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ impl Stream {
         Ok(Stream::Client(Box::new(stream)))
     }
 
-    /// The TLS parameters, once spoken.
+    /// The TLS parameters, once spoken; whether a certificate is known is not for here.
     pub fn tls(&self) -> Option<Tls> {
         match self {
             Stream::Plain(_) => None,
@@ -87,6 +87,14 @@ impl Stream {
             Ok(_) => Pending::Octets,
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Pending::Nothing,
             Err(_) => Pending::End,
+        }
+    }
+
+    /// The chain a client has shown, leaf first; that it has the key is all that is known of it.
+    pub fn client_certificates(&self) -> &[CertificateDer<'static>] {
+        match self {
+            Stream::Server(stream) => stream.get_ref().1.peer_certificates().unwrap_or_default(),
+            Stream::Plain(_) | Stream::Client(_) => &[],
         }
     }
 
@@ -162,5 +170,5 @@ fn parameters(state: &CommonState) -> Tls {
         _ => "TLS",
     };
     let cipher = state.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
-    Tls { version: version.to_owned(), cipher: cipher.unwrap_or("unknown").to_owned() }
+    Tls { version: version.to_owned(), cipher: cipher.unwrap_or("unknown").to_owned(), certificate: None }
 }

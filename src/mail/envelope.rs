@@ -108,6 +108,10 @@ pub struct Tls {
     /// `TLS13_AES_256_GCM_SHA384`.
     #[n(1)]
     pub cipher: String,
+    /// What its certificate is known as, if the listener knows it. Left out of the record when it does not, so that older
+    /// records and these are alike.
+    #[n(2)]
+    pub certificate: Option<String>,
 }
 
 /// Who handed the message over.
@@ -172,7 +176,7 @@ mod tests {
             ip: IpAddr::from([127, 0, 0, 1]),
             ehlo: "client.example".into(),
             protocol: "ESMTPS".into(),
-            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "x".into() }),
+            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None }),
             account: None,
             direction: Direction::Outbound,
             at: Timestamp::from_ms(5),
@@ -180,6 +184,17 @@ mod tests {
         let octets = minicbor::to_vec((&envelope, &client)).expect("encode");
         let back: (Envelope, Client) = minicbor::decode(&octets).expect("decode");
         assert_eq!(back, (envelope, client));
+    }
+
+    #[test]
+    fn records_from_before_certificates_are_as_they_were() {
+        let mut tls = Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None };
+        // An array of two texts.
+        let before = [&[0x82, 0x67][..], b"TLSv1.3", &[0x61], b"x"].concat();
+        assert_eq!(minicbor::to_vec(&tls).expect("encode"), before);
+        assert_eq!(minicbor::decode::<Tls>(&before).expect("decode"), tls);
+        tls.certificate = Some("mx.example.org".into());
+        assert_eq!(minicbor::decode::<Tls>(&minicbor::to_vec(&tls).expect("encode")).expect("decode"), tls);
     }
 
     #[test]

@@ -54,50 +54,6 @@ fn chunks_given_up_leave_nothing_behind() {
     assert_eq!(sink.count(), 1);
 }
 
-/// Arguments: port, account, password, authority. Prints what it hears.
-const SUBMIT: &str = r#"
-import smtplib, ssl, sys
-port, user, password, ca = sys.argv[1:]
-message = b"From: alice@example.org\r\nTo: bob@partner.example\r\nSubject: submitted\r\n\r\nbody\r\n"
-client = smtplib.SMTP("127.0.0.1", int(port), local_hostname="client.example.org", timeout=60)
-client.ehlo()
-print("clear", client.has_extn("auth"), client.docmd("AUTH", "PLAIN AGEAYg==")[0])
-client.starttls(context=ssl.create_default_context(cafile=ca))
-client.ehlo()
-print("offered", client.esmtp_features["auth"].split())
-try:
-    client.sendmail("alice@example.org", ["bob@partner.example"], message)
-except smtplib.SMTPRecipientsRefused as e:
-    print("stranger", list(e.recipients.values())[0][0])
-try:
-    client.login(user, "not " + password)
-except smtplib.SMTPAuthenticationError as e:
-    print("wrong", e.smtp_code)
-client.user, client.password = user, password
-print("right", client.auth("LOGIN", client.auth_login, initial_response_ok=False)[0])
-client.sendmail("alice@example.org", ["bob@partner.example"], message)
-client.quit()
-"#;
-
-#[test]
-fn an_account_submits_from_anywhere() {
-    let sink = Sink::start();
-    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), ..Options::default() });
-    gateway.edit_config(|text| text.replace("relay_networks = [\"127.0.0.0/8\", \"::1\"]", "relay_networks = []"));
-    gateway.add_officer("olivia", "correct horse");
-    gateway.serve();
-    let (port, ca) = (gateway.ports.outbound.to_string(), gateway.ca());
-    let heard = peers::python(SUBMIT, &[&port, "olivia", "correct horse", ca.to_str().expect("UTF-8")]);
-    let expected = "clear False 538\noffered ['PLAIN', 'LOGIN']\nstranger 550\nwrong 535\nright 235\n";
-    assert_eq!(heard, expected);
-    let arrived = sink.wait_for(1, Duration::from_secs(30));
-    assert!(arrived[0].text().contains("with ESMTPSA (TLSv1.3"), "{}", arrived[0].text());
-    let audit = std::fs::read_to_string(gateway.dir().join("audit.jsonl")).expect("audit trail");
-    assert!(audit.contains("\"login-refused\"") && !audit.contains("correct horse"), "{audit}");
-    let inbound = hello(gateway.ports.inbound).command("AUTH PLAIN AGEAYg==");
-    assert!(inbound.starts_with("502 "), "who is no user of ours has no business to log in: {inbound}");
-}
-
 #[test]
 fn a_proxy_is_believed_when_it_is_listed() {
     let sink = Sink::start();
@@ -116,6 +72,32 @@ fn a_proxy_is_believed_when_it_is_listed() {
     }
     let stranger = hello(gateway.ports.inbound).command("XCLIENT ADDR=192.0.2.7");
     assert!(stranger.starts_with("550 "), "{stranger}");
+    let arrived = sink.wait_for(1, Duration::from_secs(30));
+    assert!(arrived[0].text().starts_with("Received: from far.example ([192.0.2.7])"), "{}", arrived[0].text());
+}
+
+/// What XFORWARD says stands in Received. Who may relay and sign is asked of the filter that says it.
+#[test]
+fn what_a_filter_says_of_its_client_gives_no_right() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), ..Options::default() });
+    gateway.edit_config(|text| {
+        let listed = "relay_networks = [\"192.0.2.7\"]\nxclient_networks = [\"127.0.0.1\"]";
+        text.replacen("relay_networks = [\"127.0.0.0/8\", \"::1\"]", listed, 1)
+    });
+    gateway.serve();
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nbody\r\n";
+    let deliver = |gateway: &Gateway| {
+        let mut client = hello(gateway.ports.outbound);
+        assert!(client.command("XFORWARD ADDR=192.0.2.7 HELO=far.example").starts_with("250 "));
+        client.deliver("alice@example.org", &["bob@partner.example"], message)
+    };
+    assert!(deliver(&gateway).starts_with("550 5.7.1"), "the filter may not relay");
+    gateway.stop();
+    let known = "relay_networks = [\"127.0.0.1\"]\nxclient_networks";
+    gateway.edit_config(|text| text.replacen("relay_networks = [\"192.0.2.7\"]\nxclient_networks", known, 1));
+    gateway.serve();
+    assert!(deliver(&gateway).starts_with("250 "), "the filter may, whoever its client is");
     let arrived = sink.wait_for(1, Duration::from_secs(30));
     assert!(arrived[0].text().starts_with("Received: from far.example ([192.0.2.7])"), "{}", arrived[0].text());
 }
@@ -269,6 +251,54 @@ fn one_address_has_its_measure() {
         &mut hello(gateway.ports.inbound),
         &[(mail, "250"), (mail, "503"), (mail, "503"), (mail, "503"), (mail, "503")],
     );
+}
+
+/// An octet now and then keeps no place: neither in a command nor in a message.
+#[test]
+fn a_client_that_dawdles_is_cut_off() {
+    let sink = Sink::start();
+    let more = "[timeouts]\nserver_idle_s = 2\n".to_owned();
+    let gateway = Gateway::start(&Options { next_hop: sink.port(), more, ..Options::default() });
+    let dawdle = |start: &[u8]| {
+        let mut client = hello(gateway.ports.outbound);
+        let since = Instant::now();
+        client.send(start);
+        for _ in start.split(|&octet| octet == b'\n').skip(1) {
+            client.reply();
+        }
+        while client.try_send(b"x").is_ok() && since.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        let last = client.try_reply().unwrap_or_default();
+        assert!(last.is_empty() || last.starts_with("421 4.4.2"), "{last}");
+        assert!(since.elapsed() < Duration::from_secs(12), "{:?}", since.elapsed());
+    };
+    dawdle(b"NO");
+    dawdle(b"MAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@partner.example>\r\nDATA\r\n");
+}
+
+#[test]
+fn who_is_between_two_commands_does_not_hold_up_the_end() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::start(&Options { next_hop: sink.port(), ..Options::default() });
+    let envelope = b"MAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@partner.example>\r\n";
+    let mut idle = hello(gateway.ports.outbound);
+    idle.send(envelope);
+    let mut sending = hello(gateway.ports.outbound);
+    sending.send(&[&envelope[..], b"DATA\r\nSubject: x\r\n"].concat());
+    for expected in ["250", "250"] {
+        assert!(idle.reply().starts_with(expected) && sending.reply().starts_with(expected));
+    }
+    assert!(sending.reply().starts_with("354"));
+    gateway.signal(rustix::process::Signal::TERM);
+    let before = Instant::now();
+    assert!(idle.reply().starts_with("421 4.3.2") && idle.try_reply().is_err());
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+    sending.send(b"\r\nbody\r\n.\r\n");
+    assert!(sending.reply().starts_with("250 2.0.0 Accepted"), "a message under way is taken");
+    assert!(sending.reply().starts_with("421 4.3.2"));
+    assert_eq!(gateway.wait(), Some(0));
+    assert!(before.elapsed() < Duration::from_secs(20), "{:?}", before.elapsed());
 }
 
 #[test]

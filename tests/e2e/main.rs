@@ -3,11 +3,14 @@
 
 mod support;
 
+mod certificates;
 mod commands;
+mod conformance;
 mod crash;
 mod delivery;
 mod demo;
 mod edge;
+mod logins;
 mod next_hops;
 mod notifications;
 mod path;

@@ -141,3 +141,85 @@ fn nobody_writes_into_our_received() {
         assert!(reply.starts_with(expected), "{first:?}: {reply}");
     }
 }
+
+/// The next hop is the gateway itself, and marks are not asked for: our own Received fields end it.
+#[test]
+fn a_message_that_is_sent_back_to_us_ends() {
+    let port = free_port();
+    let mut gateway = Gateway::prepare(&Options { next_hop: port, ..Options::default() });
+    let outbound = format!("127.0.0.1:{}", gateway.ports.outbound);
+    gateway.edit_config(|text| text.replace(&outbound, &format!("127.0.0.1:{port}")));
+    gateway.ports.outbound = port;
+    gateway.serve();
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nbody\r\n";
+    assert!(hello(port).deliver("", &["bob@partner.example"], message).starts_with("250 "));
+    let audit = || std::fs::read_to_string(gateway.dir().join("audit.jsonl")).expect("audit trail");
+    eventually("the loop ends", Duration::from_secs(30), || audit().contains("5.4.6").then_some(()));
+    assert_eq!(audit().matches("\"accepted\"").count(), 5, "{}", audit());
+}
+
+#[test]
+fn a_marked_message_does_not_go_the_same_way_twice() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), ..Options::default() });
+    gateway.edit_config(|text| text.replace("sign_for = [", "loop_header = \"add\"\nsign_for = ["));
+    gateway.serve();
+    let forged = format!("X-Sealpost-Loop: {}\r\n {}\r\n", "0".repeat(32), "0".repeat(64));
+    let message = "Date: Thu, 1 Jan 1970 00:00:00 +0000\r\nMessage-ID: <1@example.org>\r\n\r\nbody\r\n";
+    let send = |port: u16, message: &[u8]| hello(port).deliver("a@partner.example", &["alice@example.org"], message);
+    let reply = send(gateway.ports.outbound, (forged.clone() + message).as_bytes());
+    let id = reply.strip_prefix("250 2.0.0 Accepted ").expect("accepted, whatever a stranger writes").to_owned();
+    let arrived = sink.wait_for(1, Duration::from_secs(30)).remove(0);
+    let text = arrived.text();
+    assert_eq!(text.matches("X-Sealpost-Loop").count(), 1, "{text}");
+    assert!(text.contains(&format!("X-Sealpost-Loop: {id}\r\n\t")) && text.ends_with(message), "{text}");
+    let again = send(gateway.ports.outbound, text.as_bytes());
+    assert!(again.starts_with("554 5.4.6"), "{again}");
+    assert!(send(gateway.ports.inbound, text.as_bytes()).starts_with("250 "), "it may come in by a mailing list");
+    let back = sink.wait_for(2, Duration::from_secs(30)).remove(1);
+    assert_eq!(back.text().matches("X-Sealpost-Loop").count(), 1, "and is known afterwards: {}", back.text());
+    gateway.seal();
+    let out = gateway.dir().join("out");
+    gateway.must(&[
+        "archive",
+        "export",
+        &format!("id:{id}"),
+        "--format",
+        "eml",
+        "--output",
+        out.to_str().expect("UTF-8"),
+    ]);
+    let kept = std::fs::read_to_string(out.join(format!("{id}.eml"))).expect("exported");
+    assert_eq!(kept, forged + message, "the archive has what was received");
+}
+
+/// What cannot be kept is not asked for: the answer comes before the message does, and ends with the trouble.
+#[test]
+fn without_room_or_without_a_journal_mail_has_to_wait() {
+    let sink = Sink::start();
+    let mut gateway = Gateway::prepare(&Options { next_hop: sink.port(), ..Options::default() });
+    gateway.serve();
+    let message = b"From: alice@example.org\r\nSubject: x\r\n\r\nbody\r\n";
+    let send = |gateway: &Gateway| {
+        hello(gateway.ports.outbound).deliver("alice@example.org", &["bob@partner.example"], message)
+    };
+    assert!(send(&gateway).starts_with("250 "));
+    gateway.stop();
+    gateway.edit_config(|text| text.replace("low_space_bytes = 1048576", "low_space_bytes = 1000000000000000"));
+    gateway.serve();
+    let reply = send(&gateway);
+    assert!(reply.starts_with("452 4.3.1"), "{reply}");
+    gateway.stop();
+    gateway.edit_config(|text| text.replace("low_space_bytes = 1000000000000000", "low_space_bytes = 1048576"));
+    gateway.serve();
+    assert!(send(&gateway).starts_with("250 "), "there is room again");
+    // The directory goes while the gateway runs, as a volume may: files that are open can be written, no new one made.
+    std::fs::rename(gateway.dir().join("journal"), gateway.dir().join("elsewhere")).expect("rename");
+    let large = [&message[..], &b"filling\r\n".repeat(400_000)].concat();
+    let reply = eventually("the journal cannot go on", Duration::from_secs(60), || {
+        let mut client = hello(gateway.ports.outbound);
+        let reply = client.deliver("alice@example.org", &["bob@partner.example"], &large);
+        (!reply.starts_with("250 ")).then_some(reply)
+    });
+    assert!(reply.starts_with("451 4.3.0") || reply.starts_with("452 4.3.1"), "{reply}");
+}

@@ -4,6 +4,7 @@
 //! `SEALPOST_FUZZ_SECONDS=3600 SEALPOST_FUZZ_SEED=7 cargo test --release --test fuzz NAME -- --nocapture`.
 //! A crash prints the seed and the input in hexadecimal; the input then becomes a named test.
 
+mod access;
 mod archive;
 mod catalog;
 mod driver;

@@ -139,7 +139,8 @@ fn stuffing(input: &[u8]) {
 fn conversation(chunks: &[&[u8]], dialect: Dialect, bare_lf: BareLf) -> (Vec<u8>, Vec<String>) {
     let mut session = Session::new(Arc::new(settings(dialect, bare_lf)));
     session.trust_peer();
-    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    session.offer_scram();
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None });
     let (mut out, mut taken, mut draft) = (Vec::new(), Vec::new(), Vec::new());
     session.greeting(&mut out);
     for chunk in chunks {
@@ -167,6 +168,16 @@ fn conversation(chunks: &[&[u8]], dialect: Dialect, bare_lf: BareLf) -> (Vec<u8>
                     match login.password.len() % 2 {
                         0 => session.authenticated(login.user, &mut out),
                         _ => session.refuse_login(LoginRefusal::Credentials, &mut out),
+                    }
+                }
+                Some(server::Event::Scram(message)) => {
+                    taken.push(format!("{message:?}"));
+                    match message {
+                        server::ScramMessage::First(octets) => {
+                            session.challenge(&octets[..octets.len().min(9)], &mut out)
+                        }
+                        server::ScramMessage::Next(octets) if octets.is_empty() => session.authenticated("x", &mut out),
+                        server::ScramMessage::Next(_) => session.refuse_login(LoginRefusal::Malformed, &mut out),
                     }
                 }
                 Some(server::Event::Close) => taken.push("close".to_owned()),

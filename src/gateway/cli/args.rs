@@ -162,6 +162,9 @@ pub enum User {
         /// An address whose mail it may read (repeat for more)
         #[arg(long = "address", value_name = "A", value_parser = address)]
         addresses: Vec<Address>,
+        /// Let it log in by SCRAM-SHA-256 too, which never sends the password
+        #[arg(long)]
+        scram: bool,
         /// Read the password from the first line of standard input
         #[arg(long, required = true)]
         password_stdin: bool,

@@ -2,7 +2,7 @@
 
 use super::args::{Role as RoleWord, User};
 use super::{Failure, Out, talk};
-use crate::access::{Account, Accounts, Password, Reads, Role};
+use crate::access::{Account, Accounts, Mechanisms, Password, Reads, Role};
 use crate::clock::SystemClock;
 use crate::durable::RealDisk;
 use crate::gateway::files;
@@ -26,14 +26,15 @@ pub fn run(command: User, config: &Path, out: &Out) -> Result<(), Failure> {
         json!({"name": account.name.as_str(), "role": account.role.word(), "addresses": addresses})
     };
     match command {
-        User::Add { name, role, addresses, password_stdin: _ } => {
+        User::Add { name, role, addresses, scram, password_stdin: _ } => {
             let account = Account { name, role: role_of(role), addresses };
             let added = row(&account);
             if account.role.reads() == Reads::Own && account.addresses.is_empty() {
                 let text = format!("{} has no address and will see no mail", account.name);
                 talk("warning", &text, Some("a user reads mail from and to --address A; an officer reads all"));
             }
-            accounts.add(account, &password()?)?;
+            let mechanisms = if scram { Mechanisms::PasswordAndScram } else { Mechanisms::Password };
+            accounts.add(account, &password()?, mechanisms)?;
             out.table(&COLUMNS, &[added])
         }
         User::Passwd { name, password_stdin: _ } => {

@@ -1,6 +1,6 @@
 //! What a configuration must hold beyond its form: keys that need each other. Reads values, never files.
 
-use super::{Config, Listener, ListenerTls};
+use super::{CertificateName, Config, Listener, ListenerTls, LoopHeader};
 use crate::policy::Document;
 use crate::policy::Fault;
 use std::ops::Range;
@@ -29,6 +29,9 @@ pub fn faults(config: &Config, text: &str, document: &Document) -> Vec<Fault> {
         if !listener.protocol.takes_mail() && listener.tls == ListenerTls::None {
             let help = "a reader's password never travels without TLS: tls = \"starttls\" or \"implicit\"";
             say(span.clone(), "this listener would offer no login".to_owned(), help);
+        }
+        if let Some((message, help)) = certificates(listener) {
+            say(span.clone(), message.to_owned(), help);
         }
         if config.listener[..index].iter().any(|other| other.bind == listener.bind) {
             say(span, format!("{} is bound twice", listener.bind), "give each listener a port of its own");
@@ -90,9 +93,33 @@ fn reader_with(listener: &Listener) -> Option<&'static str> {
         ("relay_networks", !listener.relay_networks.is_empty()),
         ("sign_for", !listener.sign_for.is_empty()),
         ("xclient_networks", !listener.xclient_networks.is_empty()),
+        ("client_certificate", listener.client_certificate.is_some()),
+        ("client_ca_file", listener.client_ca_file.is_some()),
+        ("relay_certificates", !listener.relay_certificates.is_empty()),
+        ("loop_header", listener.loop_header == LoopHeader::Add),
+        ("account_senders", listener.account_senders.is_some()),
         ("bare_lf", listener.bare_lf.is_some()),
     ];
     keys.into_iter().find(|(_, given)| *given && !listener.protocol.takes_mail()).map(|(key, _)| key)
+}
+
+/// What is missing where clients are asked for certificates.
+fn certificates(listener: &Listener) -> Option<(&'static str, &'static str)> {
+    let asked = listener.asks_for_certificate();
+    let names = listener.relay_certificates.iter().any(|name| matches!(name, CertificateName::Name(_)));
+    match (asked, &listener.client_ca_file) {
+        (None, Some(_)) => {
+            Some(("`client_ca_file` without `client_certificate`", "client_certificate = \"optional\" or \"required\""))
+        }
+        (Some(_), _) if listener.tls == ListenerTls::None => Some((
+            "certificates are shown inside TLS, which this listener has not",
+            "tls = \"starttls\" or \"implicit\"",
+        )),
+        (Some(_), None) if names || listener.relay_certificates.is_empty() => {
+            Some(("nobody vouches for the certificates of clients", "client_ca_file = \"tls/clients-ca.pem\""))
+        }
+        _ => None,
+    }
 }
 
 /// Where table number `index` of this kind begins.
@@ -136,6 +163,16 @@ mod tests {
         check(&listener("protocol = \"imap\"\ntls = \"none\""), &[(2, "this listener would offer no login")]);
         let meaningless = &[(2, "`direction` has no meaning for a reader's listener")];
         check(&listener("protocol = \"pop3\"\ndirection = \"journal\""), meaningless);
+        let asking = |lines: &str| listener(&format!("protocol = \"smtp\"\ndirection = \"inbound\"\n{lines}"));
+        let pin = format!("relay_certificates = [\"sha256:{}\"]", "ab".repeat(32));
+        check(&asking(&pin), &[]);
+        check(&asking("client_certificate = \"required\"\nclient_ca_file = \"ca.pem\""), &[]);
+        check(&asking("client_ca_file = \"ca.pem\""), &[(2, "`client_ca_file` without `client_certificate`")]);
+        let nobody = &[(2, "nobody vouches for the certificates of clients")];
+        check(&asking("client_certificate = \"optional\""), nobody);
+        check(&asking("relay_certificates = [\"mx.example.org\"]"), nobody);
+        let clear = &[(2, "certificates are shown inside TLS, which this listener has not")];
+        check(&asking(&format!("tls = \"none\"\n{pin}")), clear);
         check("hostname = \"h\"\nlistener = []\nroute = []\n", &[(1, "no [[listener]]"), (1, "no [[route]]")]);
     }
 

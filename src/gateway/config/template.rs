@@ -69,7 +69,12 @@ tls = "starttls"                    # none | starttls | implicit
 direction = "outbound"
 relay_networks = ["127.0.0.0/8", "::1"]
 sign_for = [@SIGN_FOR@]
+# relay_certificates = []           # these relay too: "sha256:FINGERPRINT", or names of certificates under client_ca_file
+# client_ca_file = "tls/clients-ca.pem"
+# client_certificate = "optional"   # asked for when the two above are given; or "required"
+# loop_header = "none"              # or "add": mail is marked and refused when it comes the same way again
 # xclient_networks = []             # proxies and filters that are believed when they name their client (XCLIENT, XFORWARD)
+# account_senders = "own"           # the sender is an address of the account that logged in, if that has any; or "any"
 # bare_lf = "refuse"                # or "normalize", for printers and scripts that end lines in LF alone
 
 # Mail from the world to our users.
@@ -173,7 +178,7 @@ const VIEW_LOCKED: &str = r#"# [view]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::config::Config;
+    use crate::gateway::config::{AccountSenders, Config};
     use crate::smtp::server::BareLf;
 
     fn written(domains: &[&str], next_hop: &str, officer_key: OfficerKey) -> String {
@@ -195,11 +200,12 @@ mod tests {
     }
 
     /// Keys of a route that have no default but an example.
-    const OPTIONS: [&str; 9] = [
+    const OPTIONS: [&str; 10] = [
         "ca_file",
         "pinned_keys",
         "client_certificate",
         "client_key",
+        "client_ca_file",
         "credentials",
         "ehlo_name",
         "source_address",
@@ -221,7 +227,9 @@ mod tests {
             (Config::parse(&opened).expect("valid with defaults shown"), Config::parse(&plain).expect("valid"));
         shown.view = silent.view.clone();
         // Not given and given as the default are one; only what takes mail may have it.
-        shown.listener[0].bare_lf = shown.listener[0].bare_lf.filter(|b| *b != BareLf::default());
+        let first = &mut shown.listener[0];
+        first.bare_lf = first.bare_lf.filter(|b| *b != BareLf::default());
+        first.account_senders = first.account_senders.filter(|s| *s != AccountSenders::default());
         assert_eq!(format!("{shown:?}"), format!("{silent:?}"));
     }
 }

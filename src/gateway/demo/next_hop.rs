@@ -108,7 +108,9 @@ fn converse(mut stream: TcpStream, arrived: &Mutex<Vec<Arrived>>) -> io::Result<
                     arrived.lock().unwrap_or_else(PoisonError::into_inner).push(one);
                     session.finish(&reply::ACCEPTED, &mut out);
                 }
-                Some(Event::Authenticate(_) | Event::StartTls | Event::Close) => return stream.write_all(&out),
+                Some(Event::Authenticate(_) | Event::Scram(_) | Event::StartTls | Event::Close) => {
+                    return stream.write_all(&out);
+                }
             }
         }
     }

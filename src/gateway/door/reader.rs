@@ -204,7 +204,7 @@ impl Reader {
         let checked = self.house.post.logins().run(move || post.accounts().authenticate(&name, &password)).await;
         let view = match checked {
             None => Err((No::Unavailable, "the login could not be checked".to_owned())),
-            Some(Err(Refused::Credentials)) => Err((No::Credentials, "wrong name or password".to_owned())),
+            Some(Err(e @ (Refused::Credentials | Refused::Malformed))) => Err((No::Credentials, e.to_string())),
             Some(Err(e @ Refused::Unavailable(_))) => Err((No::Unavailable, e.to_string())),
             Some(Ok(account)) => {
                 let view = tokio::task::block_in_place(|| self.house.reading.view(&account));

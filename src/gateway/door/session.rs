@@ -5,17 +5,18 @@ use super::login;
 use super::rates::{Deed, Pace};
 use super::{Door, House};
 use crate::access::Account;
+use crate::access::scram::{Exchange, Reached};
 use crate::gateway::ending::stopping;
-use crate::gateway::flow::permission::{self, Relaying, Submitter};
+use crate::gateway::flow::permission::{self, Relaying, Sending, Submitter};
 use crate::gateway::flow::replies;
 use crate::gateway::flow::{self, Answer, Intake, Partial};
 use crate::gateway::observe::Event as AuditEvent;
 use crate::gateway::post::is_in_memory;
 use crate::gateway::wire::Stream;
 use crate::journal::Draft;
-use crate::mail::{Client, Direction, Envelope, Recipient};
+use crate::mail::{Address, Client, Direction, Envelope, Recipient, Tls};
 use crate::smtp::Dialect;
-use crate::smtp::server::{Event, Login, Reply, Session, reply};
+use crate::smtp::server::{Event, Login, LoginRefusal, Reply, ScramMessage, Session, reply};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,8 +27,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// Replies are sent when this many octets of them wait, even if more commands do too.
 const REPLIES_BYTES: usize = 32 * 1024;
 
-/// How long a client may take from one message to the next, besides a second for every `PACE_BYTES_PER_S` octets.
-const PACE: Duration = Duration::from_secs(600);
+/// How many times as long as in silence a client may take from one message to the next, besides a second for every
+/// `PACE_BYTES_PER_S` octets.
+const PACE_IDLES: u32 = 2;
 /// Octets a second that even the slowest line carries.
 const PACE_BYTES_PER_S: u64 = 512;
 
@@ -43,8 +45,8 @@ impl Progress {
         Progress { since: now, octets: 0 }
     }
     /// The time that is left.
-    fn left(&self, now: Instant) -> Duration {
-        let allowed = PACE + Duration::from_secs(self.octets / PACE_BYTES_PER_S);
+    fn left(&self, now: Instant, silence: Duration) -> Duration {
+        let allowed = silence * PACE_IDLES + Duration::from_secs(self.octets / PACE_BYTES_PER_S);
         allowed.saturating_sub(now.duration_since(self.since))
     }
 }
@@ -56,6 +58,7 @@ struct Conversation {
     ip: IpAddr,
     session: Session,
     account: Option<Account>,
+    scram: Option<Exchange>,
     draft: Option<Draft>,
     out: Vec<u8>,
     progress: Progress,
@@ -78,9 +81,6 @@ enum Heard {
 /// Talks until either side ends it.
 pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) -> io::Result<()> {
     let mut session = Session::new(door.smtp.clone());
-    if let Some(tls) = stream.tls() {
-        session.tls_started(tls);
-    }
     if door.listener.believes(ip) {
         session.trust_peer();
     }
@@ -90,10 +90,14 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
         ip,
         session,
         account: None,
+        scram: None,
         draft: None,
         out: Vec::new(),
         progress: Progress::start(Instant::now()),
     };
+    if let Some(tls) = stream.tls() {
+        this.secured(tls, &stream);
+    }
     if this.pace(Deed::Connection, 1) == Pace::TooFast {
         this.session.hang_up(&replies::TOO_FAST, &mut this.out);
         stream.write(&this.out).await?;
@@ -117,7 +121,8 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
                 stream.write(&this.out).await?;
                 this.out.clear();
                 stream = stream.accept_tls(this.door.tls.clone()).await?;
-                this.session.tls_started(stream.tls().ok_or_else(|| io::Error::other("no TLS after its handshake"))?);
+                let tls = stream.tls().ok_or_else(|| io::Error::other("no TLS after its handshake"))?;
+                this.secured(tls, &stream);
             }
             Next::Close => {
                 stream.write(&this.out).await?;
@@ -129,14 +134,14 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
 }
 
 impl Conversation {
-    /// Waits for octets; between transactions also for the gateway to stop.
+    /// Waits for octets; where no message would be cut in two, also for the gateway to stop.
     async fn hear(&mut self, stream: &mut Stream, buffer: &mut [u8]) -> io::Result<Heard> {
-        let silence = Duration::from_secs(self.house.post.config().timeouts.server_idle_s);
-        let limit = silence.min(self.progress.left(Instant::now()));
-        let is_idle = self.session.is_idle();
+        let silence = self.house.post.config().timeouts.server_idle();
+        let limit = silence.min(self.progress.left(Instant::now(), silence));
+        let can_be_left = self.session.can_be_left();
         let heard = tokio::select! {
             biased;
-            () = stopping(&self.house.closing), if is_idle => return Ok(Heard::Stopping),
+            () = stopping(&self.house.closing), if can_be_left => return Ok(Heard::Stopping),
             heard = stream.read(buffer, limit) => heard,
         };
         match heard {
@@ -180,22 +185,20 @@ impl Conversation {
 
     async fn handle(&mut self, event: Event<'_>) {
         match event {
-            Event::Mail(_) => match self.pace(Deed::Message, 1) {
-                Pace::Fine => self.session.accept(&mut self.out),
-                Pace::TooFast => self.session.refuse(&replies::SLOW_DOWN, &mut self.out),
-            },
+            Event::Mail(mail) => self.sender(mail.envelope.sender.as_ref()),
             Event::Rcpt(recipient) => self.recipient(&recipient),
             Event::Data => self.open_draft(),
             Event::Body(octets) => self.append(octets),
             Event::Discard(_) => self.draft = None,
             Event::End { envelope, protocol } => self.end(envelope, protocol).await,
             Event::Authenticate(login) => self.log_in(login).await,
+            Event::Scram(message) => self.scram(message).await,
             // Answered by `consume`.
             Event::StartTls | Event::Close => {}
         }
     }
 
-    /// Whom the mail is from: the peer, or whom it speaks for.
+    /// Whose rights count: the peer's, or those of whom it speaks for.
     fn client_ip(&self) -> IpAddr {
         self.session.client_ip().unwrap_or(self.ip)
     }
@@ -218,14 +221,44 @@ impl Conversation {
     /// Any account that knows its password may submit; what it may sign is for [`permission::signing`] to say.
     async fn log_in(&mut self, login: Login) {
         match login::check(&self.house.post, self.client_ip(), login.user, login.password).await {
-            Ok(account) => {
-                self.session.authenticated(account.name.as_str(), &mut self.out);
-                self.account = Some(account);
+            Ok(account) => self.logged_in(account),
+            Err(why) => self.not_logged_in(why),
+        }
+    }
+
+    async fn scram(&mut self, message: ScramMessage) {
+        match login::advance(&self.house.post, self.client_ip(), self.scram.take(), message).await {
+            Ok(Reached::Challenge(exchange, challenge)) => {
+                self.scram = Some(exchange);
+                self.session.challenge(&challenge, &mut self.out);
             }
-            Err(why) => {
-                self.session.refuse_login(why, &mut self.out);
-                self.blame();
-            }
+            Ok(Reached::Proven(account)) => self.logged_in(account),
+            Err(why) => self.not_logged_in(why),
+        }
+    }
+
+    fn logged_in(&mut self, account: Account) {
+        self.session.authenticated(account.name.as_str(), &mut self.out);
+        self.account = Some(account);
+    }
+
+    fn not_logged_in(&mut self, why: LoginRefusal) {
+        self.session.refuse_login(why, &mut self.out);
+        self.blame();
+    }
+
+    /// TLS is spoken: now a certificate may be known, and logins be offered, those by SCRAM only if somebody has one.
+    fn secured(&mut self, tls: Tls, stream: &Stream) {
+        let now = self.house.post.now();
+        let known = self.door.certificates.as_ref().and_then(|c| c.relaying(stream.client_certificates(), now));
+        self.session.tls_started(Tls { certificate: known.map(ToString::to_string), ..tls });
+        if !self.door.listener.takes_logins() {
+            return;
+        }
+        match tokio::task::block_in_place(|| self.house.post.accounts().offer_scram()) {
+            Ok(true) => self.session.offer_scram(),
+            Ok(false) => {}
+            Err(e) => tracing::error!("SCRAM is not offered: {e}"),
         }
     }
 
@@ -237,12 +270,26 @@ impl Conversation {
         }
     }
 
+    fn sender(&mut self, sender: Option<&Address>) {
+        if self.pace(Deed::Message, 1) == Pace::TooFast {
+            return self.session.refuse(&replies::SLOW_DOWN, &mut self.out);
+        }
+        match permission::sending(&self.door.listener, self.account(), sender) {
+            Sending::Allowed => self.session.accept(&mut self.out),
+            Sending::NotItsOwn => {
+                self.session.refuse(&replies::NOT_YOUR_SENDER, &mut self.out);
+                self.blame();
+            }
+        }
+    }
+
     fn recipient(&mut self, recipient: &Recipient) {
         if self.pace(Deed::Recipient, 1) == Pace::TooFast {
             return self.session.refuse(&replies::SLOW_DOWN, &mut self.out);
         }
         let post = &self.house.post;
-        let submitter = Submitter { ip: self.client_ip(), account: self.account() };
+        let certificate = permission::certificate(self.session.tls());
+        let submitter = Submitter { ip: self.client_ip(), account: self.account(), certificate };
         let relaying = permission::relaying(&post.config(), &self.door.listener, submitter, &recipient.address);
         let why = match relaying {
             Relaying::Allowed => return self.session.accept(&mut self.out),
@@ -306,8 +353,12 @@ impl Conversation {
             Dialect::Smtp => Partial::All,
             Dialect::Lmtp => Partial::Split,
         };
-        let intake =
-            Intake { listener: Some(self.door.index), client, account: self.account().cloned(), envelope, draft };
+        let forwarded = self.session.forwarded().cloned();
+        if let Some(origin) = &forwarded {
+            tracing::info!("{}: {} has it from {origin}", draft.id(), self.ip);
+        }
+        let listener = Some(self.door.index);
+        let intake = Intake { listener, client, forwarded, account: self.account().cloned(), envelope, draft };
         match flow::carry(post, intake, partial).await {
             Answer::All(reply) => self.session.finish(&reply, &mut self.out),
             Answer::Each(replies) => self.session.finish_each(&replies, &mut self.out),
@@ -323,8 +374,10 @@ mod tests {
     #[test]
     fn a_client_has_time_for_what_it_sends_and_no_more() {
         let start = Instant::now();
-        let left =
-            |octets: u64, s: u64| Progress { since: start, octets }.left(start + Duration::from_secs(s)).as_secs();
+        let silence = Duration::from_secs(300);
+        let left = |octets: u64, s: u64| {
+            Progress { since: start, octets }.left(start + Duration::from_secs(s), silence).as_secs()
+        };
         assert_eq!((left(0, 0), left(0, 599), left(0, 600), left(0, 601)), (600, 1, 0, 0));
         assert_eq!((left(511, 600), left(512, 600), left(1024, 601)), (0, 1, 1));
         assert_eq!(left(104_857_600, 3600), 600 + 204_800 - 3600, "a hundred mebioctets over the slowest line");

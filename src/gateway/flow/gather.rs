@@ -80,7 +80,7 @@ pub fn gather(
     let author = header::author(head);
     let permitted = match entrance.listener {
         Some(listener) => {
-            let submitter = Submitter { ip: client.ip, account: entrance.account };
+            let submitter = Submitter::of(client, entrance.account);
             permission::signing(entrance.config, listener, submitter, &author)
         }
         None => Permission::No { reason: "the gateway's own mail".to_owned() },
@@ -106,12 +106,6 @@ pub fn gather(
         already: protect::already(octets),
     };
     Gathered { facts, recipient_keys, signing_keys, visibility: visibility(head, envelope) }
-}
-
-/// The number of Received fields: a message that has passed too many hands is in a loop (RFC 5321 section 6.3).
-pub fn received_count(octets: &[u8]) -> usize {
-    let (span, _) = header::split(octets);
-    header::named(&octets[..usize::try_from(span.end).unwrap_or(octets.len())], "Received").count()
 }
 
 fn signing(permitted: &Permission, keyring: &Keyring, now: Timestamp) -> (Keys<SigningKey>, KeyFact, KeyFact) {

@@ -1,9 +1,9 @@
 //! Who may hand mail over, and in whose name we sign (P11). Never says yes on a doubt.
 
 use crate::access::Account;
-use crate::gateway::config::{Config, Listener};
+use crate::gateway::config::{AccountSenders, Config, Listener};
 use crate::mail::header::Author;
-use crate::mail::{Address, Direction};
+use crate::mail::{Address, Client, Direction, Tls};
 use crate::policy::Permission;
 use std::net::IpAddr;
 
@@ -14,6 +14,24 @@ pub struct Submitter<'a> {
     pub ip: IpAddr,
     /// The account it logged in to.
     pub account: Option<&'a Account>,
+    /// What its certificate is known as.
+    pub certificate: Option<&'a str>,
+}
+
+impl<'a> Submitter<'a> {
+    /// Whoever handed a message over.
+    pub fn of(client: &'a Client, account: Option<&'a Account>) -> Submitter<'a> {
+        Submitter { ip: client.ip, account, certificate: certificate(client.tls.as_ref()) }
+    }
+    /// Whether it may relay by where it is or by the certificate it has shown.
+    fn relays(&self, listener: &Listener) -> bool {
+        listener.relays_for(self.ip) || self.certificate.is_some_and(|name| listener.relays_for_certificate(name))
+    }
+}
+
+/// What the certificate of a client is known as.
+pub fn certificate(tls: Option<&Tls>) -> Option<&str> {
+    tls.and_then(|tls| tls.certificate.as_deref())
 }
 
 /// Whether one recipient is taken from one client.
@@ -29,13 +47,13 @@ pub enum Relaying {
 
 /// Whether `submitter` may send to `recipient` through this listener.
 ///
-/// Clients in `relay_networks` and those that have logged in may send to everybody. Others reach an inbound listener's own
+/// Clients in `relay_networks`, those with a certificate of `relay_certificates` and those that have logged in may send to everybody. Others reach an inbound listener's own
 /// domains and nothing else, on no other listener; without `local_domains` they reach nobody.
 pub fn relaying(config: &Config, listener: &Listener, submitter: Submitter<'_>, recipient: &Address) -> Relaying {
     let ours = recipient.domain().is_empty() || config.is_local(recipient.domain());
     let inbound = listener.direction == Some(Direction::Inbound) && !config.local_domains.is_empty();
     let delivers = listener.direction != Some(Direction::Journal);
-    let is_known = submitter.account.is_some() || listener.relays_for(submitter.ip);
+    let is_known = submitter.account.is_some() || submitter.relays(listener);
     match is_known || (inbound && ours) {
         false => Relaying::Denied,
         // What can fail, fails before the 250 (P2).
@@ -44,8 +62,24 @@ pub fn relaying(config: &Config, listener: &Listener, submitter: Submitter<'_>, 
     }
 }
 
+/// Whether an account may give this sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    /// Yes.
+    Allowed,
+    /// It is somebody else's address.
+    NotItsOwn,
+}
+
+/// Whether whoever logged in may send as `sender`. Without a login there is nobody to ask about.
+pub fn sending(listener: &Listener, account: Option<&Account>, sender: Option<&Address>) -> Sending {
+    let (Some(account), Some(sender)) = (account, sender) else { return Sending::Allowed };
+    let is_bound = listener.account_senders.unwrap_or_default() == AccountSenders::Own && !account.addresses.is_empty();
+    if is_bound && !account.owns(sender) { Sending::NotItsOwn } else { Sending::Allowed }
+}
+
 /// Whether this client may have mail signed as its author. An account signs for its own addresses, wherever it connects from; a
-/// network for its listener's `sign_for`.
+/// network or a certificate for its listener's `sign_for`.
 pub fn signing(config: &Config, listener: &Listener, submitter: Submitter<'_>, author: &Author) -> Permission {
     let no = |reason: String| Permission::No { reason };
     let address = match author {
@@ -67,12 +101,11 @@ pub fn signing(config: &Config, listener: &Listener, submitter: Submitter<'_>, a
 }
 
 fn refusal(listener: &Listener, submitter: Submitter<'_>, address: &Address) -> Option<String> {
-    let Submitter { ip, account } = submitter;
-    if let Some(account) = account {
+    if let Some(account) = submitter.account {
         return (!account.owns(address)).then(|| format!("{address} is no address of account {}", account.name));
     }
-    if !listener.relays_for(ip) {
-        return Some(format!("client {ip} is not in relay_networks"));
+    if !submitter.relays(listener) {
+        return Some(format!("client {} is not in relay_networks, nor its certificate known", submitter.ip));
     }
     let is_listed = listener.sign_for.iter().any(|pattern| pattern.matches(address));
     (!is_listed).then(|| format!("{address} is not in sign_for of listener {}", listener.bind))
@@ -111,7 +144,7 @@ mod tests {
     }
 
     fn from(ip: &str) -> Submitter<'static> {
-        Submitter { ip: ip.parse().expect("ip"), account: None }
+        Submitter { ip: ip.parse().expect("ip"), account: None, certificate: None }
     }
 
     const OURS: &str = r#""example.org", "example.net""#;
@@ -153,7 +186,7 @@ mod tests {
         config.listener[2].relay_networks = config.listener[0].relay_networks.clone();
         let check = |listener: usize, ip: &str, recipient: &str, expected: Relaying| {
             let recipient = Address::parse(recipient).expect("address");
-            let submitter = Submitter { ip: ip.parse().expect("ip"), account: None };
+            let submitter = Submitter { ip: ip.parse().expect("ip"), account: None, certificate: None };
             let got = relaying(&config, &config.listener[listener], submitter, &recipient);
             assert_eq!(got, expected, "{listener} {ip} {recipient}");
         };
@@ -181,6 +214,48 @@ mod tests {
         for unclear in [Author::Missing, Author::Several, Author::Malformed] {
             check(0, "10.0.0.1", unclear, false);
         }
+    }
+
+    #[test]
+    fn a_certificate_stands_for_a_network() {
+        let mut config = config(OURS);
+        config.listener[0].relay_certificates = vec!["mx.example.org".to_owned().try_into().expect("a name")];
+        let address = |a: &str| Address::parse(a).expect("address");
+        let check = |listener: usize, certificate: Option<&str>, relaying_is: Relaying, signs: bool| {
+            let listener = &config.listener[listener];
+            let submitter = Submitter { certificate, ..from("192.0.2.1") };
+            assert_eq!(relaying(&config, listener, submitter, &address("x@partner.example")), relaying_is);
+            let signed = signing(&config, listener, submitter, &Author::Single(address("alice@example.org")));
+            assert_eq!(matches!(signed, Permission::Yes(_)), signs, "{certificate:?}: {signed:?}");
+        };
+        check(0, None, Relaying::Denied, false);
+        check(0, Some("mx.example.org"), Relaying::Allowed, true);
+        check(0, Some("other.example.org"), Relaying::Denied, false);
+        check(1, Some("mx.example.org"), Relaying::Denied, false);
+    }
+
+    #[test]
+    fn accounts_send_as_themselves() {
+        let mut listener = config(OURS).listener[0].clone();
+        let address = |a: &str| Address::parse(a).expect("address");
+        let account = |addresses: &[&str]| Account {
+            name: crate::access::AccountName::parse("alice").expect("a name"),
+            role: crate::access::Role::User,
+            addresses: addresses.iter().map(|a| address(a)).collect(),
+        };
+        let check = |listener: &Listener, own: Option<&[&str]>, sender: Option<&str>, expected: Sending| {
+            let got = sending(listener, own.map(account).as_ref(), sender.map(address).as_ref());
+            assert_eq!(got, expected, "{own:?} {sender:?}");
+        };
+        let alice = Some(&["alice@example.org", "a@example.net"][..]);
+        check(&listener, alice, Some("Alice@example.ORG"), Sending::Allowed);
+        check(&listener, alice, Some("a@example.net"), Sending::Allowed);
+        check(&listener, alice, Some("a@example.org"), Sending::NotItsOwn);
+        check(&listener, alice, None, Sending::Allowed);
+        check(&listener, Some(&[]), Some("a@example.org"), Sending::Allowed);
+        check(&listener, None, Some("a@example.org"), Sending::Allowed);
+        listener.account_senders = Some(AccountSenders::Any);
+        check(&listener, alice, Some("a@example.org"), Sending::Allowed);
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! Our trace field. The only thing put on top of mail that no rule changes (P3).
 
 use crate::mail::{Client, MailId};
+use crate::smtp::server::Origin;
 
 /// Octets of the EHLO argument shown in the field; longer ones are cut, so that no line passes 998 octets.
 const EHLO_BYTES_MAX: usize = 255;
 
-/// Builds `Received:` (RFC 5321 section 4.4) without a `for` clause, which would show one recipient to another (P5).
-pub fn received(hostname: &str, client: &Client, id: &MailId) -> Vec<u8> {
+/// Builds `Received:` (RFC 5321 section 4.4) without a `for` clause, which would show one recipient to another (P5). Where the
+/// client is a filter that has named its own client, it tells of that one.
+pub fn received(hostname: &str, client: &Client, forwarded: Option<&Origin>, id: &MailId) -> Vec<u8> {
+    let ip = forwarded.and_then(|origin| origin.ip).unwrap_or(client.ip);
+    let name = forwarded.and_then(|origin| origin.name.as_deref()).unwrap_or(&client.ehlo);
     let tls = match &client.tls {
         None => String::new(),
         Some(tls) => format!(" ({} {})", printable(&tls.version), printable(&tls.cipher)),
     };
     format!(
         "Received: from {} ([{}])\r\n\tby {hostname} (Sealpost) with {}{tls}\r\n\tid {id}; {}\r\n",
-        printable(&client.ehlo),
-        address_literal(client.ip),
+        printable(name),
+        address_literal(ip),
         printable(&client.protocol),
         client.at.rfc5322(),
     )
@@ -49,12 +53,12 @@ mod tests {
             ip: ip.parse().expect("ip"),
             ehlo: ehlo.into(),
             protocol: "ESMTPS".into(),
-            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "TLS13_AES_256_GCM_SHA384".into() }),
+            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "TLS13_AES_256_GCM_SHA384".into(), certificate: None }),
             account: None,
             direction: Direction::Outbound,
             at: Timestamp::from_s(0),
         };
-        String::from_utf8(received("gw.example.org", &client, &MailId::from_octets([1; 16]))).expect("ASCII")
+        String::from_utf8(received("gw.example.org", &client, None, &MailId::from_octets([1; 16]))).expect("ASCII")
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Step 4, render: the octets each group of recipients gets. Cryptography runs on threads of its own, so that sessions and
-//! timers go on; without any, nothing is copied and no thread is changed.
+//! timers go on; without any, and when nothing was stripped, nothing is copied and no thread is changed.
 
+use super::ROOM_WAIT;
 use super::gather::Gathered;
+use super::loops::{Base, State};
 use super::plan::Planned;
 use super::replies;
 use crate::gateway::post::Post;
@@ -20,6 +22,15 @@ pub struct Made<'p> {
     pub renditions: Vec<RenditionDraft>,
     /// Nothing when nothing was rendered.
     pub room: Taken<'p>,
+}
+
+/// What goes into every rendition.
+#[derive(Clone, Copy, Debug)]
+pub struct Top<'a> {
+    /// The message.
+    pub base: &'a Base,
+    /// What stands on top of it.
+    pub block: &'a [u8],
 }
 
 /// One rendition to make, with its keys.
@@ -45,30 +56,32 @@ impl From<Reply> for Fault {
     }
 }
 
-/// Renders every group. `block` goes on top of each.
+/// Renders every group.
 pub async fn render<'p>(
     post: &'p Arc<Post>,
     planned: Vec<Planned>,
     gathered: &Gathered,
-    octets: &Arc<Vec<u8>>,
-    block: &[u8],
+    top: Top<'_>,
 ) -> Result<Made<'p>, Fault> {
-    if planned.iter().all(|group| group.treatment == Treatment::Plain) {
+    let Top { base: Base { octets, state }, block } = top;
+    let state = *state;
+    if planned.iter().all(|group| !is_made(group, state)) {
         let plain =
             |group: Planned| RenditionDraft { recipients: group.recipients, prefix: block.to_vec(), content: None };
         return Ok(Made { renditions: planned.into_iter().map(plain).collect(), room: None });
     }
-    let bytes = rendered_bytes(&planned, octets.len());
+    let bytes = rendered_bytes(&planned, state, octets.len());
     if !post.rooms().renditions.holds(bytes) {
         return Err(replies::TOO_MANY_RENDITIONS.clone().into());
     }
-    let room = post.rooms().renditions.take(bytes).await;
+    let room = post.rooms().renditions.take_within(bytes, ROOM_WAIT).await;
+    let room = Some(room.ok_or_else(|| replies::NO_ROOM.clone())?);
     let orders: Vec<Order> = planned.into_iter().map(|group| order(group, gathered)).collect::<Result<_, _>>()?;
     let signs = planned_signs(&orders);
     let (block, now, octets) = (block.to_vec(), post.now(), octets.clone());
     let _permit = post.rendering().acquire().await.map_err(|e| replies::bug("the rendering pool is closed", &e))?;
     let work = tokio::task::spawn_blocking(move || {
-        orders.into_iter().map(|order| rendition(order, &octets, &block, now)).collect::<Result<Vec<_>, _>>()
+        orders.into_iter().map(|order| rendition(order, &octets, state, &block, now)).collect::<Result<Vec<_>, _>>()
     });
     match work.await {
         Ok(Ok(renditions)) => Ok(Made { renditions, room }),
@@ -78,9 +91,14 @@ pub async fn render<'p>(
     }
 }
 
+/// Whether a group gets other octets than those received.
+fn is_made(group: &Planned, state: State) -> bool {
+    group.treatment != Treatment::Plain || state == State::Stripped
+}
+
 /// About what all renditions take: base64 makes four octets of three, and lines of them.
-fn rendered_bytes(planned: &[Planned], message_bytes: usize) -> u64 {
-    let made = planned.iter().filter(|group| group.treatment != Treatment::Plain).count();
+fn rendered_bytes(planned: &[Planned], state: State, message_bytes: usize) -> u64 {
+    let made = planned.iter().filter(|group| is_made(group, state)).count();
     let each = u64::try_from(message_bytes).unwrap_or(u64::MAX).saturating_mul(3) / 2;
     each.saturating_mul(u64::try_from(made).unwrap_or(u64::MAX))
 }
@@ -110,11 +128,12 @@ fn order(group: Planned, gathered: &Gathered) -> Result<Order, Reply> {
 fn rendition(
     order: Order,
     octets: &[u8],
+    state: State,
     block: &[u8],
     now: crate::clock::Timestamp,
 ) -> Result<RenditionDraft, protect::Error> {
     let content = match order.treatment {
-        Treatment::Plain => None,
+        Treatment::Plain if state == State::AsReceived => None,
         treatment => {
             let recipients: Vec<&RecipientKey> = order.keys.iter().map(|key| &**key).collect();
             let signer = order.signer.as_deref();
@@ -138,8 +157,9 @@ mod tests {
             group(Treatment::Encrypt(Smime)),
             group(Treatment::SignAndEncrypt(Smime)),
         ];
-        assert_eq!(rendered_bytes(&planned, 1000), 4500);
-        assert_eq!(rendered_bytes(&planned[..1], usize::MAX), 0);
-        assert_eq!(rendered_bytes(&planned, 0), 0);
+        assert_eq!(rendered_bytes(&planned, State::AsReceived, 1000), 4500);
+        assert_eq!(rendered_bytes(&planned, State::Stripped, 1000), 6000);
+        assert_eq!(rendered_bytes(&planned[..1], State::AsReceived, usize::MAX), 0);
+        assert_eq!(rendered_bytes(&planned, State::AsReceived, 0), 0);
     }
 }

@@ -9,6 +9,8 @@ pub use crate::smtp::server::reply::ACCEPTED;
 
 /// The client may not send to this recipient through us.
 pub static RELAYING_DENIED: Reply = Reply::new(550, "5.7.1", "Relaying denied");
+/// An account gives a sender that is not its own.
+pub static NOT_YOUR_SENDER: Reply = Reply::new(553, "5.7.1", "Sender address is none of your account's");
 /// More messages or recipients from one address than a minute may have.
 pub static SLOW_DOWN: Reply = Reply::new(450, "4.7.1", "Too much mail from your address, try again later");
 /// More connections or errors from one address than a minute may have.
@@ -16,8 +18,8 @@ pub static TOO_FAST: Reply =
     Reply::new(421, "4.7.0", "Too many connections or errors from your address, try again later");
 /// No route serves the recipient's domain.
 pub static NO_ROUTE: Reply = Reply::new(550, "5.4.4", "No route to this domain");
-/// The message has passed too many hosts (RFC 5321 section 6.3).
-pub static LOOP: Reply = Reply::new(554, "5.4.6", "Mail loop: too many Received fields");
+/// The message has passed too many hosts (RFC 5321 section 6.3), or this one too often.
+pub static LOOP: Reply = Reply::new(554, "5.4.6", "Mail loop: too many hops, or here before");
 /// Its first line would go on our Received field, and say what the sender likes in our name.
 pub static BEGINS_WITH_FOLD: Reply = Reply::new(554, "5.6.0", "Message begins with a continuation line");
 /// A rule, or the lack of a key, forbids the message.
@@ -26,6 +28,8 @@ pub static REFUSED: Reply = Reply::new(550, "5.7.1", "Refused by policy");
 pub static ARCHIVE_UNAVAILABLE: Reply = Reply::new(451, "4.3.0", "Cannot store mail now, try again later");
 /// Space runs low.
 pub static STORAGE_FULL: Reply = Reply::new(452, "4.3.1", "Insufficient storage, try again later");
+/// Too many large messages are worked on to begin with one more.
+pub static NO_ROOM: Reply = Reply::new(452, "4.3.1", "Too many large messages at once, try again later");
 /// A key that should work does not, or a part of ours failed.
 pub static TEMPORARY: Reply = Reply::new(451, "4.3.0", "Temporary failure, try again later");
 /// Large, and to be encrypted for so many hidden recipients one by one that there is no room for it.

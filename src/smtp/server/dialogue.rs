@@ -7,6 +7,7 @@ use super::command;
 use super::command::Command;
 use super::forwarding;
 use super::forwarding::Peer;
+use super::login::Scram;
 use super::reply;
 use super::reply::Reply;
 use super::session::{Event, Hello, Phase, Question, Session, StartTls};
@@ -86,7 +87,8 @@ impl Session {
             lines.push("STARTTLS".to_owned());
         }
         if self.offers_auth() {
-            lines.push("AUTH PLAIN LOGIN".to_owned());
+            let scram = if self.scram == Scram::Offered { "SCRAM-SHA-256 " } else { "" };
+            lines.push(format!("AUTH {scram}PLAIN LOGIN"));
         }
         lines.extend(["8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"].map(str::to_owned));
         if self.tls.is_some() {

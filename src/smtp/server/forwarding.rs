@@ -1,5 +1,5 @@
-//! XCLIENT and XFORWARD (Postfix's XCLIENT_README and XFORWARD_README): a proxy or a filter says for whom it speaks. Believes
-//! nobody but the peers that its driver trusts.
+//! XCLIENT and XFORWARD (Postfix's XCLIENT_README and XFORWARD_README): a proxy says for whom it speaks, a filter from whom it has a
+//! message. Believes nobody but the peers that its driver trusts.
 //!
 //! ```text
 //! command   = ( "XCLIENT" / "XFORWARD" ) 1*( SP name "=" value )
@@ -35,6 +35,13 @@ pub struct Origin {
     pub name: Option<String>,
 }
 
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ip = self.ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+        write!(f, "{} [{ip}]", self.name.as_deref().unwrap_or("unknown"))
+    }
+}
+
 type Fault = &'static Reply;
 
 /// One of the two commands.
@@ -46,7 +53,7 @@ pub struct Dictionary {
     unknown_ip: Option<IpAddr>,
 }
 
-/// Mail of no known address is the peer's own: programs on its machine have none.
+/// For the trace of a message alone; a program on the peer's machine has no address.
 pub const XFORWARD: Dictionary = Dictionary { attributes: "NAME ADDR PORT PROTO HELO IDENT SOURCE", unknown_ip: None };
 /// A client of no known address has no address's rights. LOGIN is no attribute: a login is ours to check.
 pub const XCLIENT: Dictionary =
@@ -121,6 +128,8 @@ impl Session {
         self.reset();
         self.hello = None;
         self.account = None;
+        // It is the proxy's.
+        self.tls.iter_mut().for_each(|tls| tls.certificate = None);
         self.client = origin;
         self.greeting(out);
         Ok(None)
@@ -147,14 +156,18 @@ impl Session {
         }
     }
 
-    /// The client's address, when a trusted peer spoke for it.
+    /// The client's address, when a trusted peer speaks for it by XCLIENT: it has that client's rights, not its own.
     pub fn client_ip(&self) -> Option<IpAddr> {
-        self.forwarded.ip.or(self.client.ip)
+        self.client.ip
     }
     /// The name in EHLO, HELO or LHLO, as given, here or to the peer that speaks for the client; empty before it.
     pub fn client_name(&self) -> &str {
-        let forwarded = self.forwarded.name.as_deref().or(self.client.name.as_deref());
-        forwarded.unwrap_or_else(|| self.hello.as_ref().map_or("", |hello| &hello.name))
+        let name = self.client.name.as_deref();
+        name.unwrap_or_else(|| self.hello.as_ref().map_or("", |hello| &hello.name))
+    }
+    /// From whom a trusted peer has the message, by XFORWARD: to be told, and no ground for any right.
+    pub fn forwarded(&self) -> Option<&Origin> {
+        Some(&self.forwarded).filter(|origin| **origin != Origin::default())
     }
 }
 

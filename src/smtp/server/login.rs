@@ -1,5 +1,5 @@
-//! AUTH (RFC 4954): the exchanges of PLAIN (RFC 4616) and LOGIN, up to a name and a password. Checks no password and forgets
-//! each at once.
+//! AUTH (RFC 4954): the exchanges of PLAIN (RFC 4616) and LOGIN, up to a name and a password, and those of SCRAM-SHA-256 (RFC 7677),
+//! whose messages it carries to its driver and back. Checks no password and forgets each at once.
 //!
 //! ```text
 //! auth-command = "AUTH" SP sasl-mech [ SP ( base64 / "=" ) ] *( CRLF [ base64 ] ) [ CRLF "*" ] CRLF
@@ -29,11 +29,32 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// A message of the client's in an exchange that its driver leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScramMessage {
+    /// The first; what there was of an exchange before has come to nothing.
+    First(Vec<u8>),
+    /// What answers a challenge.
+    Next(Vec<u8>),
+}
+
+/// Whether AUTH SCRAM-SHA-256 is offered beside PLAIN and LOGIN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scram {
+    /// No: there is nobody who could use it.
+    #[default]
+    Absent,
+    /// Wherever AUTH is.
+    Offered,
+}
+
 /// Why a login is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginRefusal {
     /// Name or password is wrong; which one is not told.
     Credentials,
+    /// The client does not speak the mechanism.
+    Malformed,
     /// It cannot be checked now.
     Unavailable,
 }
@@ -47,6 +68,10 @@ pub enum Exchange {
     Name,
     /// LOGIN's password, for this name.
     Password(Zeroizing<Vec<u8>>),
+    /// SCRAM's first message.
+    ScramFirst,
+    /// SCRAM's other messages.
+    ScramNext,
 }
 
 /// How far an exchange has come.
@@ -54,20 +79,22 @@ pub enum Exchange {
 enum Reached {
     Challenge(Exchange),
     Login(Login),
+    Scram(ScramMessage),
 }
 
 impl Exchange {
-    fn of(mechanism: &str) -> Option<Exchange> {
+    fn of(mechanism: &str, scram: Scram) -> Option<Exchange> {
         match mechanism.to_ascii_uppercase().as_str() {
             "PLAIN" => Some(Exchange::Plain),
             "LOGIN" => Some(Exchange::Name),
+            "SCRAM-SHA-256" if scram == Scram::Offered => Some(Exchange::ScramFirst),
             _ => None,
         }
     }
 
     fn challenge(&self) -> &'static Reply {
         match self {
-            Exchange::Plain => &reply::AUTH_GO_ON,
+            Exchange::Plain | Exchange::ScramFirst | Exchange::ScramNext => &reply::AUTH_GO_ON,
             Exchange::Name => &reply::AUTH_NAME,
             Exchange::Password(_) => &reply::AUTH_PASSWORD,
         }
@@ -79,6 +106,8 @@ impl Exchange {
             Exchange::Plain => plain(&octets).map(Reached::Login),
             Exchange::Name => Ok(Reached::Challenge(Exchange::Password(octets))),
             Exchange::Password(name) => login(&name, &octets).map(Reached::Login),
+            Exchange::ScramFirst => Ok(Reached::Scram(ScramMessage::First(octets.to_vec()))),
+            Exchange::ScramNext => Ok(Reached::Scram(ScramMessage::Next(octets.to_vec()))),
         }
     }
 }
@@ -109,6 +138,11 @@ impl Session {
         self.settings.auth == Auth::InsideTls && self.tls.is_some()
     }
 
+    /// AUTH SCRAM-SHA-256 is offered from now on.
+    pub fn offer_scram(&mut self) {
+        self.scram = Scram::Offered;
+    }
+
     /// Runs AUTH.
     pub(super) fn auth(&mut self, argument: &str, out: &mut Vec<u8>) -> Turn {
         self.may_log_in()?;
@@ -119,7 +153,7 @@ impl Session {
         let (Some(mechanism), initial, None) = (words.next(), words.next(), words.next()) else {
             return Err(&reply::BAD_ARGUMENTS);
         };
-        let exchange = Exchange::of(mechanism).ok_or(&reply::AUTH_UNKNOWN_MECHANISM)?;
+        let exchange = Exchange::of(mechanism, self.scram).ok_or(&reply::AUTH_UNKNOWN_MECHANISM)?;
         let reached = match initial {
             None => Reached::Challenge(exchange),
             // An empty initial response (RFC 4954 section 4).
@@ -171,10 +205,23 @@ impl Session {
                 self.phase = Phase::Asked(Question::Login);
                 Some(Event::Authenticate(login))
             }
+            Reached::Scram(message) => {
+                self.phase = Phase::Asked(Question::Login);
+                Some(Event::Scram(message))
+            }
         }
     }
 
-    /// Yes to [`Event::Authenticate`]: the client is this account.
+    /// The driver's answer to [`Event::Scram`] that the client has to answer in turn.
+    pub fn challenge(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        if matches!(self.phase, Phase::Asked(Question::Login)) {
+            self.phase = Phase::Response(Exchange::ScramNext);
+            // One line however long it is: only a response may be as long (RFC 4954 section 4).
+            out.extend_from_slice(format!("334 {}\r\n", STANDARD.encode(octets)).as_bytes());
+        }
+    }
+
+    /// Yes to [`Event::Authenticate`] or [`Event::Scram`]: the client is this account.
     pub fn authenticated(&mut self, account: impl Into<String>, out: &mut Vec<u8>) {
         if matches!(self.phase, Phase::Asked(Question::Login)) {
             self.phase = Phase::Command;
@@ -183,7 +230,7 @@ impl Session {
         }
     }
 
-    /// No to [`Event::Authenticate`]. After [`limits::LOGINS_REFUSED_MAX`] the next AUTH ends the session.
+    /// No to [`Event::Authenticate`] or [`Event::Scram`]. After [`limits::LOGINS_REFUSED_MAX`] the next AUTH ends the session.
     pub fn refuse_login(&mut self, why: LoginRefusal, out: &mut Vec<u8>) {
         if !matches!(self.phase, Phase::Asked(Question::Login)) {
             return;
@@ -191,6 +238,7 @@ impl Session {
         self.phase = Phase::Command;
         match why {
             LoginRefusal::Unavailable => self.say(&reply::AUTH_UNAVAILABLE, out),
+            LoginRefusal::Malformed => self.fault(&reply::AUTH_MALFORMED, out),
             LoginRefusal::Credentials => {
                 self.logins_refused += 1;
                 self.say(&reply::AUTH_FAILED, out);

@@ -7,7 +7,7 @@
 //! lines       input -> command lines        command: a line -> a command
 //! arguments   what follows MAIL and RCPT      path: what stands between "<" and ">"
 //! login       AUTH, up to a name and a password
-//! forwarding  XCLIENT and XFORWARD: for whom a trusted peer speaks
+//! forwarding  XCLIENT and XFORWARD: for whom a trusted peer speaks, from whom it has a message
 //! content     a message on its way in         chunking: by BDAT, in counted pieces
 //! framing     where content ends, and what its line ends are
 //! reply       everything we say
@@ -27,7 +27,8 @@ pub mod reply;
 mod session;
 
 pub use arguments::Mail;
+pub use forwarding::Origin;
 pub use framing::{BareLf, Unfit};
-pub use login::{Login, LoginRefusal};
+pub use login::{Login, LoginRefusal, ScramMessage};
 pub use reply::Reply;
 pub use session::{Auth, Event, Session, Settings, StartTls, Step};

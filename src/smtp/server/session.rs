@@ -7,7 +7,7 @@ use super::content::{Content, Told};
 use super::forwarding::{Origin, Peer};
 use super::framing::{BareLf, Unfit};
 use super::lines::{Line, Lines};
-use super::login::{Exchange, Login};
+use super::login::{Exchange, Login, Scram, ScramMessage};
 use super::reply;
 use super::reply::Reply;
 use crate::mail::{Envelope, Recipient, Tls};
@@ -88,6 +88,8 @@ pub enum Event<'i> {
     },
     /// AUTH: check it, then answer with [`Session::authenticated`] or, after a pause, [`Session::refuse_login`].
     Authenticate(Login),
+    /// AUTH SCRAM-SHA-256: answer with [`Session::challenge`], [`Session::authenticated`] or [`Session::refuse_login`].
+    Scram(ScramMessage),
     /// The 220 is in `out`, and what was sent ahead is gone: handshake, then [`Session::tls_started`].
     StartTls,
     /// Send what is in `out`, then close the connection.
@@ -164,6 +166,7 @@ pub struct Session {
     pub(super) hello: Option<Hello>,
     pub(super) transaction: Option<Transaction>,
     pub(super) account: Option<String>,
+    pub(super) scram: Scram,
     pub(super) logins_refused: u32,
     errors: u32,
     /// Those the driver has not asked for yet.
@@ -186,6 +189,7 @@ impl Session {
             hello: None,
             transaction: None,
             account: None,
+            scram: Scram::Absent,
             logins_refused: 0,
             errors: 0,
             new_errors: 0,
@@ -335,9 +339,14 @@ impl Session {
         }
     }
 
-    /// Whether the session is between transactions, so that a server which drains may hang up.
+    /// Whether the session is between transactions.
     pub fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Command) && self.transaction.is_none()
+    }
+    /// Whether nothing of a message has come that the client would have to send again, so that a server may hang up.
+    pub fn can_be_left(&self) -> bool {
+        let chunks = self.transaction.as_ref().map(|transaction| &transaction.chunks);
+        matches!(self.phase, Phase::Command | Phase::Response(_)) && !matches!(chunks, Some(Chunks::Open(_)))
     }
     /// Whether the client has made errors since [`Session::take_errors`].
     pub fn has_erred(&self) -> bool {

@@ -1,10 +1,11 @@
-//! The server session under test, with a driver that decides by names. Words: lmtp starttls auth trusted normalize journal recipients=N bytes=N.
+//! The server session under test, with a driver that decides by names. Words: lmtp starttls auth scram trusted normalize journal recipients=N bytes=N.
 
 use super::{Side, escape, marked};
 use crate::mail::{Address, Envelope, Recipient, Tls};
 use crate::smtp::Dialect;
 use crate::smtp::server::reply;
-use crate::smtp::server::{Auth, BareLf, Event, Login, LoginRefusal, Reply, Session, Settings, StartTls, Unfit};
+use crate::smtp::server::{Auth, BareLf, Event, Login, LoginRefusal, Reply, ScramMessage, Session};
+use crate::smtp::server::{Settings, StartTls, Unfit};
 use std::sync::Arc;
 
 pub struct Server {
@@ -34,6 +35,9 @@ impl Server {
         let mut session = Session::new(Arc::new(settings));
         if has("trusted") {
             session.trust_peer();
+        }
+        if has("scram") {
+            session.offer_scram();
         }
         let mut out = Vec::new();
         session.greeting(&mut out);
@@ -69,6 +73,7 @@ impl Server {
             Event::Discard(reply) => self.note(&format!("discard, {}", reply.code())),
             Event::End { envelope, protocol } => self.end(&envelope, protocol),
             Event::Authenticate(login) => self.login(&login),
+            Event::Scram(message) => self.scram(&message),
             Event::StartTls => {
                 self.note("starttls");
                 self.wants_tls = true;
@@ -95,10 +100,27 @@ impl Server {
         }
     }
 
+    /// Challenges whoever says `first`, then `more`; takes `proof`, and knows nobody else.
+    fn scram(&mut self, message: &ScramMessage) {
+        let (place, octets) = match message {
+            ScramMessage::First(octets) => ("first", octets),
+            ScramMessage::Next(octets) => ("next", octets),
+        };
+        self.note(&format!("scram {place} {}", escape(octets)));
+        match message {
+            ScramMessage::First(octets) if octets == b"first" => self.session.challenge(b"more", &mut self.out),
+            ScramMessage::Next(octets) if octets == b"proof" => self.session.challenge(b"known", &mut self.out),
+            ScramMessage::Next(octets) if octets.is_empty() => self.session.authenticated("alice", &mut self.out),
+            ScramMessage::First(_) => self.session.refuse_login(LoginRefusal::Malformed, &mut self.out),
+            ScramMessage::Next(_) => self.session.refuse_login(LoginRefusal::Credentials, &mut self.out),
+        }
+    }
+
     fn end(&mut self, envelope: &Envelope, protocol: &str) {
         let content = escape(&self.draft);
         let ip = self.session.client_ip().map(|ip| format!(" [{ip}]")).unwrap_or_default();
-        self.note(&format!("{protocol} from {}{ip}: {content}", self.session.client_name()));
+        let origin = self.session.forwarded().map(|origin| format!(", for {origin}")).unwrap_or_default();
+        self.note(&format!("{protocol} from {}{ip}{origin}: {content}", self.session.client_name()));
         self.note(&describe(envelope));
         let outcome = |r: &Recipient| {
             if is_named(Some(&r.address), "late") { reply::REFUSED_BY_POLICY.clone() } else { reply::ACCEPTED.clone() }
@@ -146,7 +168,7 @@ impl Side for Server {
 
     fn settle(&mut self, _lost: Option<&str>) {
         if std::mem::take(&mut self.wants_tls) {
-            self.session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+            self.session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None });
         }
     }
 

@@ -163,6 +163,10 @@ impl Gateway {
     }
     fn end(&mut self, signal: rustix::process::Signal) -> Option<i32> {
         self.signal(signal);
+        self.wait()
+    }
+    /// Its exit code, when it ends of itself.
+    pub fn wait(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("running");
         eventually("the gateway ends", Duration::from_secs(60), || child.try_wait().expect("wait")).code()
     }
@@ -189,6 +193,14 @@ impl Gateway {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {}\n{stdout}\n{stderr}\n{}", output.status, self.log());
         stdout
+    }
+    /// Runs a command that must succeed with this on its standard input.
+    pub fn tell(&self, arguments: &[&str], input: &str) {
+        let script =
+            "import subprocess, sys\nsys.exit(subprocess.run(sys.argv[2:], input=sys.argv[1].encode()).returncode)";
+        let config = self.config();
+        let line = [&[input, PROGRAM], arguments, &["--config", config.to_str().expect("UTF-8")]].concat();
+        peers::python(script, &line);
     }
     /// The same with `--json`: one value a line.
     pub fn json(&self, arguments: &[&str]) -> Vec<serde_json::Value> {

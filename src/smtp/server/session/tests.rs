@@ -131,7 +131,7 @@ fn nothing_behind_starttls_is_ever_run() {
     assert_eq!(step.consumed, input.len(), "what is left is gone");
     assert!(matches!(step.event, Some(Event::StartTls)));
     assert!(text(&mut out).ends_with("220 2.0.0 Ready to start TLS\r\n"));
-    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None });
     assert_eq!(feed(&mut session, b"OP\r\n", "", &mut out), [""; 0]);
     assert_eq!(text(&mut out), "500 5.5.1 Command not recognized\r\n");
     assert_eq!((session.client_name(), session.tls().is_some()), ("", true));
@@ -140,7 +140,7 @@ fn nothing_behind_starttls_is_ever_run() {
 /// The reply to one line of `length` octets, inside TLS, where logins are taken.
 fn reply_to(start: &str, length: usize) -> String {
     let (mut session, mut out) = (session(Dialect::Smtp), Vec::new());
-    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None });
     feed(&mut session, HELLO, "", &mut out);
     out.clear();
     let last = start.rsplit('\n').next().unwrap_or_default();
@@ -166,14 +166,14 @@ fn only_logins_may_be_long() {
 #[test]
 fn a_login_is_answered_once_and_forgotten_by_tls() {
     let (mut session, mut out) = (session(Dialect::Smtp), Vec::new());
-    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None });
     session.authenticated("nobody asked", &mut out);
     session.refuse_login(LoginRefusal::Credentials, &mut out);
     assert_eq!((text(&mut out).as_str(), session.account()), ("", None));
     feed(&mut session, &[HELLO, b"AUTH PLAIN AGEAYg==\r\n"].concat(), "Authenticate", &mut out);
     session.authenticated("a", &mut out);
     assert_eq!(session.account(), Some("a"));
-    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    session.tls_started(Tls { version: "TLSv1.3".into(), cipher: "x".into(), certificate: None });
     assert_eq!(session.account(), None);
 }
 
