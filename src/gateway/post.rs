@@ -46,7 +46,7 @@ pub struct Post {
 }
 
 /// Octets of large messages that are looked at, from their last octet until they are ruled on and rendered.
-const INCOMING_BYTES_MAX: u64 = 128 * 1024 * 1024;
+const INCOMING_BYTES_MAX: u64 = 96 * 1024 * 1024;
 /// Octets of renditions that are being made or wait for the disk.
 const RENDITION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Octets of large renditions that are being sent to next hops.

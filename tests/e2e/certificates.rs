@@ -1,6 +1,6 @@
 //! Certificates at a listener: those of clients, by STARTTLS and from the first octet, and its own, replaced while it runs.
 
-use crate::support::{Gateway, Options, Sink, eventually, free_port, peers};
+use crate::support::{Client, Gateway, Options, Sink, eventually, free_port, peers};
 use rustix::process::Signal;
 use std::path::Path;
 use std::time::Duration;
@@ -93,6 +93,9 @@ fn a_certificate_lets_a_client_relay() {
     check(implicit, "implicit", "-", "250 550");
     check(required, "starttls", "known", "250 250");
     check(required, "starttls", "pinned", "250 250");
+    let mut clear = Client::connect(required);
+    clear.command("EHLO client.example.org");
+    assert!(clear.command("MAIL FROM:<alice@example.org>").starts_with("530 5.7.0"), "no way around it");
     for stranger in ["-", "other"] {
         check(required, "starttls", stranger, "no TLS");
     }

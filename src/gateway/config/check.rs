@@ -1,9 +1,12 @@
 //! What a configuration must hold beyond its form: keys that need each other. Reads values, never files.
 
-use super::{CertificateName, Config, Listener, ListenerTls, LoopHeader};
+use super::{CertificateName, Config, Listener, ListenerTls, LoopHeader, Protocol};
 use crate::policy::Document;
 use crate::policy::Fault;
 use std::ops::Range;
+
+/// Where mail servers meet, who speak SMTP (RFC 2033 section 5).
+const SMTP_PORT: u16 = 25;
 
 /// Every fault of a configuration that could be read.
 pub fn faults(config: &Config, text: &str, document: &Document) -> Vec<Fault> {
@@ -29,6 +32,9 @@ pub fn faults(config: &Config, text: &str, document: &Document) -> Vec<Fault> {
         if !listener.protocol.takes_mail() && listener.tls == ListenerTls::None {
             let help = "a reader's password never travels without TLS: tls = \"starttls\" or \"implicit\"";
             say(span.clone(), "this listener would offer no login".to_owned(), help);
+        }
+        if listener.protocol == Protocol::Lmtp && listener.bind.port() == SMTP_PORT {
+            say(span.clone(), "LMTP is never spoken on port 25".to_owned(), "another port; 24 is usual (RFC 2033)");
         }
         if let Some((message, help)) = certificates(listener) {
             say(span.clone(), message.to_owned(), help);
@@ -163,6 +169,9 @@ mod tests {
         check(&listener("protocol = \"imap\"\ntls = \"none\""), &[(2, "this listener would offer no login")]);
         let meaningless = &[(2, "`direction` has no meaning for a reader's listener")];
         check(&listener("protocol = \"pop3\"\ndirection = \"journal\""), meaningless);
+        let lmtp = listener("protocol = \"lmtp\"\ndirection = \"inbound\"").replace(":1\"", ":25\"");
+        check(&lmtp, &[(2, "LMTP is never spoken on port 25")]);
+        check(&lmtp.replace("lmtp", "smtp"), &[]);
         let asking = |lines: &str| listener(&format!("protocol = \"smtp\"\ndirection = \"inbound\"\n{lines}"));
         let pin = format!("relay_certificates = [\"sha256:{}\"]", "ab".repeat(32));
         check(&asking(&pin), &[]);

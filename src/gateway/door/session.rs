@@ -6,6 +6,7 @@ use super::rates::{Deed, Pace};
 use super::{Door, House};
 use crate::access::Account;
 use crate::access::scram::{Exchange, Reached};
+use crate::gateway::config::ClientCertificate;
 use crate::gateway::ending::stopping;
 use crate::gateway::flow::permission::{self, Relaying, Sending, Submitter};
 use crate::gateway::flow::replies;
@@ -273,6 +274,10 @@ impl Conversation {
     fn sender(&mut self, sender: Option<&Address>) {
         if self.pace(Deed::Message, 1) == Pace::TooFast {
             return self.session.refuse(&replies::SLOW_DOWN, &mut self.out);
+        }
+        let is_certified = self.door.listener.asks_for_certificate() == Some(ClientCertificate::Required);
+        if is_certified && self.session.tls().is_none() {
+            return self.session.refuse(&replies::TLS_FIRST, &mut self.out);
         }
         match permission::sending(&self.door.listener, self.account(), sender) {
             Sending::Allowed => self.session.accept(&mut self.out),

@@ -9,6 +9,8 @@ pub use crate::smtp::server::reply::ACCEPTED;
 
 /// The client may not send to this recipient through us.
 pub static RELAYING_DENIED: Reply = Reply::new(550, "5.7.1", "Relaying denied");
+/// Where a certificate is required, there is nothing to be done in the clear.
+pub static TLS_FIRST: Reply = Reply::new(530, "5.7.0", "Must issue a STARTTLS command first");
 /// An account gives a sender that is not its own.
 pub static NOT_YOUR_SENDER: Reply = Reply::new(553, "5.7.1", "Sender address is none of your account's");
 /// More messages or recipients from one address than a minute may have.
