@@ -10,6 +10,7 @@
 //! seal                                               sealing.rs, in the background
 //! ```
 
+mod fenced;
 mod gather;
 mod loops;
 pub(super) mod permission;
@@ -25,6 +26,7 @@ use crate::journal::{AcceptDraft, Draft, RenditionDraft};
 use crate::mail::{Client, Direction, Envelope, MailId};
 use crate::policy::{Disposition, Ruling};
 use crate::smtp::server::{Origin, Reply};
+use fenced::Refusable;
 use gather::{Entrance, Gathered};
 use loops::{Base, Guard};
 use render::{Made, Top};
@@ -71,8 +73,16 @@ pub enum Partial {
     Split,
 }
 
-/// Carries a message from its last octet to its reply. Nothing is accepted unless it is durable.
+/// Carries a message from its last octet to its reply. Nothing is accepted unless it is durable. A bug on the way costs this message
+/// alone.
 pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
+    let refusable = if is_journal(&intake) { Refusable::No } else { Refusable::Yes };
+    let (message, at_work) = (intake.draft.sha256(), post.clone());
+    let steps = async move { steps(&at_work, intake, partial).await };
+    fenced::fenced(post.fence(), message, refusable, steps).await
+}
+
+async fn steps(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
     let room = match is_large(intake.draft.bytes()) {
         true => match post.rooms().incoming.take_within(intake.draft.bytes(), ROOM_WAIT).await {
             None => return Answer::All(replies::NO_ROOM.clone()),

@@ -19,6 +19,7 @@ mod door;
 mod ending;
 pub mod error;
 mod export;
+mod fence;
 mod files;
 pub mod flow;
 mod host_key;

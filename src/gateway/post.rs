@@ -5,6 +5,7 @@ use super::config::{Changed, Config};
 use super::door::certificates::Authorities;
 use super::door::logins::Logins;
 use super::error::Error;
+use super::fence::Fence;
 use super::files;
 use super::observe::{Audit, Event};
 use super::room::Room;
@@ -12,6 +13,7 @@ use super::tls::Presented;
 use crate::access::Accounts;
 use crate::archive::Archive;
 use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::crypto::Digest;
 use crate::crypto::{Secret, kdf, random};
 use crate::durable::{Disk, RealDisk};
 use crate::journal::{self, Accept, Draft, Journal};
@@ -42,6 +44,7 @@ pub struct Post {
     rendering: Semaphore,
     logins: Logins,
     rooms: Rooms,
+    fence: Fence<Digest>,
     accepted: mpsc::UnboundedSender<MailId>,
 }
 
@@ -116,6 +119,7 @@ impl Post {
             rendering: Semaphore::new(cores),
             logins: Logins::start().map_err(|e| Error::of("threads for logins", e))?,
             rooms: Rooms::default(),
+            fence: Fence::default(),
             accepted,
         };
         Ok((post, accepted_ids))
@@ -146,6 +150,10 @@ impl Post {
         Ok(())
     }
 
+    /// Keeps out messages that meet a bug before their reply.
+    pub fn fence(&self) -> &Fence<Digest> {
+        &self.fence
+    }
     /// The configuration now.
     pub fn config(&self) -> Arc<Config> {
         self.config.load_full()

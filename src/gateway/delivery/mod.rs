@@ -2,13 +2,12 @@
 //! what it sends was durable before the 250.
 //!
 //! `agenda` says what is due, `connection` speaks with a next hop, `settle` turns replies into results, `record` keeps them,
-//! `notify` tells senders (`dsn` is what they read), `fence` keeps out what we cannot process, `desk` is for the administrator.
+//! `notify` tells senders (`dsn` is what they read), `desk` is for the administrator.
 
 mod agenda;
 mod connection;
 mod desk;
 pub mod dsn;
-mod fence;
 mod notify;
 mod record;
 mod settle;
@@ -16,13 +15,14 @@ mod settle;
 pub use connection::credentials;
 
 use super::ending::{stopping, until};
+use super::fence::{Fence, Verdict};
 use super::post::{AcceptedIds, Post, is_large};
 use crate::clock::Timestamp;
 use crate::journal::{Entry, RecipientState};
+use crate::mail::MailId;
 pub use agenda::Down;
 use agenda::{Agenda, Answered, Job, Workers};
 use connection::{Connection, Surroundings, Unreachable};
-use fence::{Fence, Verdict};
 use record::From;
 pub use record::event;
 use settle::Fate;
@@ -45,7 +45,7 @@ pub struct Delivery {
     surroundings: Surroundings,
     /// The agenda has changed in a way the timer must see.
     changed: Notify,
-    fence: Fence,
+    fence: Fence<MailId>,
     /// Present while a worker runs; `drained` waits for the last to go.
     working: watch::Sender<usize>,
     closing: watch::Receiver<bool>,
@@ -189,7 +189,7 @@ impl Delivery {
         let open = self.open_recipients(entry, &job);
         let fate = match self.fence.strike(job.id) {
             Verdict::Again => Fate::Deferred { reply: why.to_owned() },
-            Verdict::Park => Fate::Parked { reason: format!("failed twice on our side: {why}") },
+            Verdict::Fence => Fate::Parked { reason: format!("failed twice on our side: {why}") },
         };
         self.record(job, entry, &open, vec![fate; open.len()], From { next_hops: &[], message: Some(&[]) }).await;
     }

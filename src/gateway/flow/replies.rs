@@ -34,6 +34,8 @@ pub static STORAGE_FULL: Reply = Reply::new(452, "4.3.1", "Insufficient storage,
 pub static NO_ROOM: Reply = Reply::new(452, "4.3.1", "Too many large messages at once, try again later");
 /// A key that should work does not, or a part of ours failed.
 pub static TEMPORARY: Reply = Reply::new(451, "4.3.0", "Temporary failure, try again later");
+/// It met a bug of ours, twice.
+pub static CANNOT_PROCESS: Reply = Reply::new(554, "5.6.0", "The message cannot be processed here");
 /// Large, and to be encrypted for so many hidden recipients one by one that there is no room for it.
 pub static TOO_MANY_RENDITIONS: Reply = Reply::new(
     554,
