@@ -31,6 +31,8 @@ const CLIENT: &str = r#"
 import smtplib, ssl, sys
 port, ca, how, certificate = sys.argv[1:]
 context = ssl.create_default_context(cafile=ca)
+if how == "old":
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
 if certificate != "-":
     context.load_cert_chain(certificate + ".pem", certificate + ".key")
 try:
@@ -87,12 +89,14 @@ fn a_certificate_lets_a_client_relay() {
     };
     check(optional, "starttls", "-", "250 550");
     check(optional, "send", "known", "250 250");
+    check(optional, "old", "known", "250 250");
     check(optional, "starttls", "other", "250 550");
     check(optional, "starttls", "pinned", "250 250");
     check(implicit, "implicit", "known", "250 250");
     check(implicit, "implicit", "-", "250 550");
     check(required, "starttls", "known", "250 250");
     check(required, "starttls", "pinned", "250 250");
+    check(required, "old", "pinned", "250 250");
     let mut clear = Client::connect(required);
     clear.command("EHLO client.example.org");
     assert!(clear.command("MAIL FROM:<alice@example.org>").starts_with("530 5.7.0"), "no way around it");

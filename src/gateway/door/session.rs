@@ -52,6 +52,9 @@ impl Progress {
     }
 }
 
+/// How long a message may still take when the gateway stops: a little less than the gateway waits.
+const LAST_MESSAGE: Duration = Duration::from_secs(25);
+
 /// One conversation.
 struct Conversation {
     house: House,
@@ -63,6 +66,8 @@ struct Conversation {
     draft: Option<Draft>,
     out: Vec<u8>,
     progress: Progress,
+    /// Since when the gateway stops, if a message was under way then.
+    stopping_since: Option<Instant>,
 }
 
 /// What the connection does next.
@@ -95,6 +100,7 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
         draft: None,
         out: Vec::new(),
         progress: Progress::start(Instant::now()),
+        stopping_since: None,
     };
     if let Some(tls) = stream.tls() {
         this.secured(tls, &stream);
@@ -135,15 +141,26 @@ pub async fn run(house: House, door: Arc<Door>, mut stream: Stream, ip: IpAddr) 
 }
 
 impl Conversation {
-    /// Waits for octets; where no message would be cut in two, also for the gateway to stop.
+    /// Waits for octets. When the gateway stops, a message under way has a while to end; where none is, that is the end.
     async fn hear(&mut self, stream: &mut Stream, buffer: &mut [u8]) -> io::Result<Heard> {
         let silence = self.house.post.config().timeouts.server_idle();
+        if self.stopping_since.is_some() && self.session.can_be_left() {
+            return Ok(Heard::Stopping);
+        }
         let limit = silence.min(self.progress.left(Instant::now(), silence));
-        let can_be_left = self.session.can_be_left();
-        let heard = tokio::select! {
-            biased;
-            () = stopping(&self.house.closing), if can_be_left => return Ok(Heard::Stopping),
-            heard = stream.read(buffer, limit) => heard,
+        let heard = loop {
+            let left = self.stopping_since.map(|since| LAST_MESSAGE.saturating_sub(since.elapsed()));
+            tokio::select! {
+                biased;
+                () = stopping(&self.house.closing), if left.is_none() => {
+                    if self.session.can_be_left() {
+                        return Ok(Heard::Stopping);
+                    }
+                    self.stopping_since = Some(Instant::now());
+                }
+                () = tokio::time::sleep(left.unwrap_or_default()), if left.is_some() => return Ok(Heard::Stopping),
+                heard = stream.read(buffer, limit) => break heard,
+            }
         };
         match heard {
             Err(e) if e.kind() == io::ErrorKind::TimedOut => Ok(Heard::Silence),
