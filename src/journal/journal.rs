@@ -330,6 +330,10 @@ impl Journal {
     pub fn octets(&self, id: &MailId) -> Result<Vec<u8>, Error> {
         self.reader(id)?.original()
     }
+    /// Whether the octets of a rendition are still in memory, so that reading them waits for no disk.
+    pub fn is_in_memory(&self, id: &MailId, rendition: usize) -> bool {
+        self.shared.state().is_cached(id, rendition)
+    }
     /// Prefix and content of a rendition, checked against its hash: the same octets at every retry.
     pub fn rendition_octets(&self, id: &MailId, rendition: usize) -> Result<Vec<u8>, Error> {
         self.reader(id)?.rendition(rendition)

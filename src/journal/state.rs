@@ -1,7 +1,7 @@
 //! What the journal knows in memory: messages, the unsealed end of the log, and what is sealed. Never does I/O.
 
 use super::message::{Health, Message, Reader};
-use super::record::{Entry, LateResult, LeafEntry, RecipientResult, RecipientState, Sealable};
+use super::record::{Content, Entry, LateResult, LeafEntry, RecipientResult, RecipientState, Sealable};
 use crate::clock::Timestamp;
 use crate::mail::MailId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -139,6 +139,12 @@ impl State {
     /// All messages, to mark what replay finds about them.
     pub fn messages_mut(&mut self) -> impl Iterator<Item = &mut Message> {
         self.messages.values_mut()
+    }
+
+    /// Whether a rendition consists of octets that are still in memory.
+    pub fn is_cached(&self, id: &MailId, rendition: usize) -> bool {
+        let rendition = self.messages.get(id).and_then(|message| message.entry.accept.renditions.get(rendition));
+        rendition.is_some_and(|rendition| rendition.content == Content::Original) && self.cache.bodies.contains_key(id)
     }
 
     /// What reading a message's octets needs.

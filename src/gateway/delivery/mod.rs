@@ -274,7 +274,12 @@ impl Delivery {
 
     async fn octets(&self, job: &Job) -> Result<Vec<u8>, crate::journal::Error> {
         let rendition = usize::try_from(job.rendition).unwrap_or(usize::MAX);
-        tokio::task::block_in_place(|| self.post.journal().rendition_octets(&job.id, rendition))
+        let journal = self.post.journal();
+        match journal.is_in_memory(&job.id, rendition) {
+            // Nothing to wait for: no other thread has to take over this one's tasks.
+            true => journal.rendition_octets(&job.id, rendition),
+            false => tokio::task::block_in_place(|| journal.rendition_octets(&job.id, rendition)),
+        }
     }
 
     /// The recipients a transaction is for: those of its rendition and route that are not final.
