@@ -152,8 +152,12 @@ impl Agenda {
     }
 
     /// The route could not be reached: down until the moment that `until` says for this many failures in a row.
-    pub fn unreachable(&mut self, route: usize, reply: &str, until: impl Fn(u32) -> Timestamp) {
+    pub fn unreachable(&mut self, route: usize, now: Timestamp, reply: &str, until: impl Fn(u32) -> Timestamp) {
         let this = &mut self.routes[route];
+        if this.is_down(now) {
+            // An attempt that was under way when the route went down says nothing new.
+            return;
+        }
         this.failures = this.failures.saturating_add(1);
         this.down = Some(Down { until: until(this.failures), reply: reply.to_owned() });
     }
@@ -282,7 +286,7 @@ mod tests {
             let _ = agenda.add(job(n, 0), at(0), at(0));
         }
         let probe = agenda.take(0, at(0)).expect("a job");
-        agenda.unreachable(0, "refused", until(0));
+        agenda.unreachable(0, at(0), "refused", until(0));
         assert_eq!(agenda.take(0, at(0)), None, "others do not hammer");
         let _ = agenda.again(probe, at(10), at(0));
         for _ in 0..3 {
@@ -292,7 +296,7 @@ mod tests {
         assert_eq!(agenda.advance(at(10)), [0]);
         assert!(agenda.advance(at(10)).is_empty(), "one probe");
         assert!(agenda.take(0, at(10)).is_some());
-        agenda.unreachable(0, "refused", until(10));
+        agenda.unreachable(0, at(10), "refused", until(10));
         assert_eq!(agenda.worker_ended(0, at(10)), Workers::Suffice);
         assert_eq!(agenda.next_due(), Some(at(30)), "the second wait is longer");
         assert_eq!(agenda.advance(at(30)), [0]);
@@ -304,19 +308,32 @@ mod tests {
     }
 
     #[test]
+    fn attempts_that_fail_together_are_one_failure() {
+        let mut agenda = Agenda::new([3]);
+        for n in 1..=3 {
+            let _ = agenda.add(job(n, 0), at(0), at(0));
+            assert!(agenda.take(0, at(0)).is_some());
+        }
+        for _ in 0..3 {
+            agenda.unreachable(0, at(1), "refused", |failures| at(i64::from(failures) * 60));
+        }
+        assert_eq!(agenda.down(0).map(|down| down.until), Some(at(60)), "the first wait, not the third");
+    }
+
+    #[test]
     fn hurry_frees_a_down_route() {
         let mut agenda = Agenda::new([1]);
         let _ = agenda.add(job(1, 0), at(0), at(0));
         let _ = agenda.add(job(2, 0), at(0), at(0));
         let first = agenda.take(0, at(0)).expect("a job");
-        agenda.unreachable(0, "refused", |_| at(1000));
+        agenda.unreachable(0, at(0), "refused", |_| at(1000));
         let _ = agenda.again(first, at(1000), at(0));
         let _ = agenda.worker_ended(0, at(0));
         assert_eq!(agenda.blocked(0), [job(2, 0)]);
         assert_eq!(agenda.hurry(&HashSet::from([job(2, 0).id]), at(1)), 1);
         assert_eq!(agenda.advance(at(1)), [0]);
         let probe = agenda.take(0, at(1)).expect("the probe");
-        agenda.unreachable(0, "refused", |_| at(1000));
+        agenda.unreachable(0, at(1), "refused", |_| at(1000));
         let _ = agenda.again(probe, at(1000), at(1));
         let _ = agenda.worker_ended(0, at(1));
         assert_eq!(agenda.hurry(&HashSet::from([first.id]), at(2)), 1, "one that waits for its own time, too");

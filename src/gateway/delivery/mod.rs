@@ -266,7 +266,7 @@ impl Delivery {
     fn unreachable(&self, job: Job, unreachable: &Unreachable) {
         let (queue, now) = (self.post.config().queue.clone(), self.post.now());
         let until = |failures| settle::after(now, queue.retry_s.wait_s(failures), &job.id, failures);
-        self.agenda().unreachable(job.route, &unreachable.reply, until);
+        self.agenda().unreachable(job.route, now, &unreachable.reply, until);
         let next = self.agenda().down(job.route).map_or(now, |down| down.until);
         let reply = &unreachable.reply;
         tracing::warn!("route {}: {reply}; next try in {} s", job.route + 1, (next.ms() - now.ms() + 999) / 1000);

@@ -129,6 +129,9 @@ fn storm(arguments: &Arguments) -> Outcome {
         outcome.backlog_restart_ms = restart(&mut gateway, &senders);
     }
     sink.listen();
+    if arguments.backlog > 0 {
+        gateway.must(&["queue", "retry", "--all"]);
+    }
     let wanted = arguments.backlog + arguments.messages;
     senders.during(|acknowledged| {
         while outcome.kills < arguments.kills || acknowledged() < wanted {
