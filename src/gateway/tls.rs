@@ -1,18 +1,20 @@
-//! TLS for listeners, and for routes in `client`: certificates that can be replaced under running sessions. Never falls back to an older
-//! certificate silently.
+//! TLS for listeners, and for routes in `client`: certificates that can be replaced under running sessions. Never falls back to an
+//! older certificate silently.
 
 pub mod client;
 
 use crate::clock::Timestamp;
 use arc_swap::ArcSwap;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::verify_server_name;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use x509_cert::der::Decode;
@@ -118,9 +120,42 @@ pub fn server(
 pub(super) fn anchors(path: &Path) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for anchor in read_certificates(path)? {
-        roots.add(anchor)?;
+        roots.add(anchor).map_err(|e| fault(path, &e))?;
     }
     Ok(roots)
+}
+
+/// That a peer holds the key of the certificate it shows is for the library to check, whomever we trust.
+#[derive(Debug)]
+pub(super) struct Possession(WebPkiSupportedAlgorithms);
+
+impl Possession {
+    /// By the algorithms of every TLS session.
+    pub fn new() -> Possession {
+        Possession(provider().signature_verification_algorithms)
+    }
+    /// In TLS 1.2.
+    pub fn tls12(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+    /// In TLS 1.3.
+    pub fn tls13(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+    /// The schemes it knows.
+    pub fn schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
 }
 
 /// PEM files of a fresh certificate authority and a certificate it signed for `names`.

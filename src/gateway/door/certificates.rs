@@ -4,10 +4,9 @@
 use crate::clock::Timestamp;
 use crate::crypto::sha256;
 use crate::gateway::config::{CertificateName, ClientCertificate, Config, Listener};
-use crate::gateway::tls::{self, Error};
+use crate::gateway::tls::{self, Error, Possession};
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -59,6 +58,7 @@ pub struct Certificates {
     names: Vec<CertificateName>,
     ca_file: Option<PathBuf>,
     authorities: Arc<Authorities>,
+    possession: Possession,
 }
 
 impl Certificates {
@@ -69,6 +69,7 @@ impl Certificates {
             names: listener.relay_certificates.clone(),
             ca_file: listener.client_ca_file.clone(),
             authorities: authorities.clone(),
+            possession: Possession::new(),
         }))
     }
 
@@ -138,8 +139,7 @@ impl ClientCertVerifier for Certificates {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = tls::provider().signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, &algorithms)
+        self.possession.tls12(message, certificate, signature)
     }
     fn verify_tls13_signature(
         &self,
@@ -147,11 +147,10 @@ impl ClientCertVerifier for Certificates {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = tls::provider().signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, &algorithms)
+        self.possession.tls13(message, certificate, signature)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        tls::provider().signature_verification_algorithms.supported_schemes()
+        self.possession.schemes()
     }
 }
 

@@ -1,11 +1,10 @@
 //! TLS to next hops: whom a route believes, and who it says we are. Never weaker than the route asks for.
 
-use super::{Error, certified, fault, provider, read_certificates};
+use super::{Error, Possession, anchors, certified, fault, provider, read_certificates};
+use crate::crypto::sha256;
 use crate::gateway::config::{PinnedKey, Route, RouteTls};
-use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
@@ -38,36 +37,33 @@ pub fn settings(route: &Route) -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-/// The settings of a client that trusts the certificates in `anchors` (PEM) and checks the peer's name.
-pub fn verified(anchors: &Path) -> Result<Arc<ClientConfig>, Error> {
+/// The settings of a client that trusts the certificates in `authorities` (PEM) and checks the peer's name.
+pub fn verified(authorities: &Path) -> Result<Arc<ClientConfig>, Error> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(rustls::ALL_VERSIONS)?
         .dangerous()
-        .with_custom_certificate_verifier(authorities(anchors)?)
+        .with_custom_certificate_verifier(chain_verifier(authorities, anchors(authorities)?)?)
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
-/// Opportunistic security (RFC 7435) trusts whoever answers, and so does `required`.
+/// Opportunistic security (RFC 7435) believes whoever answers, and so does `required`.
 fn verifier(route: &Route) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-    if route.tls != RouteTls::Verified {
-        return Ok(Arc::new(AnyPeer(provider())));
-    }
+    let believes = match route.tls {
+        RouteTls::Verified => trusted(route)?,
+        RouteTls::None | RouteTls::Opportunistic | RouteTls::Required => Believes::Anybody,
+    };
+    Ok(Arc::new(Peer { believes, possession: Possession::new() }))
+}
+
+fn trusted(route: &Route) -> Result<Believes, Error> {
     let pins = route.pinned_keys.clone();
     let (chain, named) = match (&route.ca_file, pins.is_empty()) {
-        (Some(file), _) => (Some(authorities(file)?), read_certificates(file)?),
+        (Some(file), _) => (Some(chain_verifier(file, anchors(file)?)?), read_certificates(file)?),
         (None, true) => (Some(system_authorities()?), Vec::new()),
         (None, false) => (None, Vec::new()),
     };
-    Ok(Arc::new(TrustedPeer { pins, chain, named, provider: provider() }))
-}
-
-fn authorities(file: &Path) -> Result<Arc<WebPkiServerVerifier>, Error> {
-    let mut roots = RootCertStore::empty();
-    for anchor in read_certificates(file)? {
-        roots.add(anchor).map_err(|e| fault(file, &e))?;
-    }
-    chain_verifier(file, roots)
+    Ok(Believes::Those { pins, chain, named })
 }
 
 /// What cannot be read among the many of a system is left out.
@@ -90,63 +86,7 @@ fn chain_verifier(file: &Path, roots: RootCertStore) -> Result<Arc<WebPkiServerV
 /// The key of a certificate, as a pin.
 fn key_of(certificate: &CertificateDer<'_>) -> Result<PinnedKey, rustls::Error> {
     let parsed = ParsedCertificate::try_from(certificate)?;
-    let digest = digest::digest(&digest::SHA256, &parsed.subject_public_key_info());
-    let octets = digest.as_ref().try_into();
-    octets.map(PinnedKey).map_err(|_| rustls::Error::General("SHA-256 has 32 octets".to_owned()))
-}
-
-fn tls12(
-    message: &[u8],
-    certificate: &CertificateDer<'_>,
-    signature: &DigitallySignedStruct,
-    provider: &CryptoProvider,
-) -> Result<HandshakeSignatureValid, rustls::Error> {
-    verify_tls12_signature(message, certificate, signature, &provider.signature_verification_algorithms)
-}
-
-fn tls13(
-    message: &[u8],
-    certificate: &CertificateDer<'_>,
-    signature: &DigitallySignedStruct,
-    provider: &CryptoProvider,
-) -> Result<HandshakeSignatureValid, rustls::Error> {
-    verify_tls13_signature(message, certificate, signature, &provider.signature_verification_algorithms)
-}
-
-/// Accepts any certificate, but still checks that the peer holds its key, so that a passive listener learns nothing.
-#[derive(Debug)]
-struct AnyPeer(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyPeer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        tls12(message, certificate, signature, &self.0)
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        tls13(message, certificate, signature, &self.0)
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    Ok(PinnedKey(sha256(&parsed.subject_public_key_info())))
 }
 
 /// Whether a certificate is for `name`, now.
@@ -168,17 +108,23 @@ fn is_for(
     Ok(ServerCertVerified::assertion())
 }
 
-/// Accepts a certificate with a pinned key; one that stands in `ca_file` itself, is for the host and has not ended, which webpki
-/// would not take when it signed itself; and one that chains and names the host, where there is somebody to chain to.
+/// Whom a route takes for its next hop.
 #[derive(Debug)]
-struct TrustedPeer {
-    pins: Vec<PinnedKey>,
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    named: Vec<CertificateDer<'static>>,
-    provider: Arc<CryptoProvider>,
+enum Believes {
+    /// Whoever answers and holds the key it shows, so that a passive listener learns nothing.
+    Anybody,
+    /// One with a pinned key; one whose certificate stands in `ca_file` itself, is for the host and has not ended, which webpki would
+    /// not take when it signed itself; and one that chains and names the host, where there is somebody to chain to.
+    Those { pins: Vec<PinnedKey>, chain: Option<Arc<WebPkiServerVerifier>>, named: Vec<CertificateDer<'static>> },
 }
 
-impl ServerCertVerifier for TrustedPeer {
+#[derive(Debug)]
+struct Peer {
+    believes: Believes,
+    possession: Possession,
+}
+
+impl ServerCertVerifier for Peer {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -187,14 +133,15 @@ impl ServerCertVerifier for TrustedPeer {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Believes::Those { pins, chain, named } = &self.believes else { return Ok(ServerCertVerified::assertion()) };
         let key = key_of(leaf)?;
-        if self.pins.contains(&key) {
+        if pins.contains(&key) {
             return Ok(ServerCertVerified::assertion());
         }
-        if self.named.contains(leaf) {
+        if named.contains(leaf) {
             return is_for(leaf, name, now);
         }
-        match &self.chain {
+        match chain {
             Some(chain) => chain.verify_server_cert(leaf, intermediates, name, ocsp, now),
             None => Err(rustls::Error::General(format!("its key is not pinned: {key}"))),
         }
@@ -205,7 +152,7 @@ impl ServerCertVerifier for TrustedPeer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        tls12(message, certificate, signature, &self.provider)
+        self.possession.tls12(message, certificate, signature)
     }
     fn verify_tls13_signature(
         &self,
@@ -213,10 +160,10 @@ impl ServerCertVerifier for TrustedPeer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        tls13(message, certificate, signature, &self.provider)
+        self.possession.tls13(message, certificate, signature)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.possession.schemes()
     }
 }
 
