@@ -103,9 +103,9 @@ impl First<'_> {
 
 /// `saslname`: "=2C" is a comma, "=3D" an equals sign, and no other "=" may stand in it.
 fn name(text: &str) -> Result<String, Fault> {
-    let mut parts = text.split('=');
-    let mut name = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
+    let (first, rest) = text.split_once('=').map_or((text, None), |(first, rest)| (first, Some(rest)));
+    let mut name = first.to_owned();
+    for part in rest.into_iter().flat_map(|rest| rest.split('=')) {
         let (octet, rest) = part.split_at_checked(2).ok_or(Fault::Malformed)?;
         name.push(match octet {
             "2C" => ',',

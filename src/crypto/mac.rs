@@ -2,8 +2,9 @@
 //! formats: those take `kdf`.
 
 use super::{Digest, Secret};
-use aws_lc_rs::{constant_time, hmac, pbkdf2};
+use aws_lc_rs::{hmac, pbkdf2};
 use std::num::NonZeroU32;
+use subtle::ConstantTimeEq;
 
 /// The tag of all parts, one behind the other: the caller keeps lists of parts from meaning the same.
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Digest {
@@ -16,7 +17,7 @@ pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Digest {
 
 /// Compares tags in a time that does not tell where they differ.
 pub fn are_equal(one: &[u8], other: &[u8]) -> bool {
-    constant_time::verify_slices_are_equal(one, other).is_ok()
+    one.ct_eq(other).into()
 }
 
 /// PBKDF2 with HMAC-SHA-256, one block.

@@ -1,6 +1,8 @@
 //! `[[route]]`: where mail goes, and how.
 
-use super::value::{DomainPattern, Hostname, NextHops};
+use super::value::{DomainPattern, Hostname, NextHops, OneOrMany};
+use crate::crypto::Digest;
+use crate::crypto::hash;
 use crate::smtp::Dialect;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -113,7 +115,7 @@ impl CredentialsFrom {
 /// SHA-256 of a SubjectPublicKeyInfo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct PinnedKey(pub [u8; 32]);
+pub struct PinnedKey(pub Digest);
 
 /// `sha256:` and Base64.
 impl std::fmt::Display for PinnedKey {
@@ -127,14 +129,9 @@ impl TryFrom<String> for PinnedKey {
     fn try_from(text: String) -> Result<PinnedKey, String> {
         let fault = || format!("`{text}` is not sha256: and 64 hex digits or Base64 of 32 octets");
         let digest = text.strip_prefix("sha256:").ok_or_else(fault)?;
-        let octets = if digest.len() == 64 { hex(digest) } else { STANDARD.decode(digest).ok() };
+        let octets = if digest.len() == 64 { hash::unhex(digest) } else { STANDARD.decode(digest).ok() };
         octets.and_then(|octets| octets.try_into().ok()).map(PinnedKey).ok_or_else(fault)
     }
-}
-
-fn hex(digits: &str) -> Option<Vec<u8>> {
-    let pair = |at: usize| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    (0..digits.len()).step_by(2).map(pair).collect()
 }
 
 /// A secret that a next hop knows us by: one line of visible ASCII.
@@ -161,16 +158,7 @@ impl TryFrom<String> for Marker {
 
 /// A value, or a list of values.
 fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany<T> {
-        One(T),
-        Many(Vec<T>),
-    }
-    Ok(match OneOrMany::deserialize(deserializer)? {
-        OneOrMany::One(value) => vec![value],
-        OneOrMany::Many(values) => values,
-    })
+    OneOrMany::deserialize(deserializer).map(Vec::from)
 }
 
 /// Without `connections`.

@@ -43,7 +43,7 @@ pub struct Network(IpNet);
 
 /// Where a route connects to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "OneOrMany")]
+#[serde(try_from = "OneOrMany<String>")]
 pub enum NextHops {
     /// To the first that answers; at least one.
     Listed(Vec<HostPort>),
@@ -70,11 +70,21 @@ pub struct RetrySchedule(Vec<u64>);
 #[serde(try_from = "u64")]
 pub struct JournalFileBytes(u64);
 
+/// A value, or a list of values.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+pub enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> From<OneOrMany<T>> for Vec<T> {
+    fn from(given: OneOrMany<T>) -> Vec<T> {
+        match given {
+            OneOrMany::One(value) => vec![value],
+            OneOrMany::Many(values) => values,
+        }
+    }
 }
 
 impl Hostname {
@@ -211,14 +221,13 @@ impl std::fmt::Display for NextHops {
     }
 }
 
-impl TryFrom<OneOrMany> for NextHops {
+impl TryFrom<OneOrMany<String>> for NextHops {
     type Error = String;
-    fn try_from(given: OneOrMany) -> Result<NextHops, String> {
-        let texts = match given {
-            OneOrMany::One(text) if text == "mx" => return Ok(NextHops::Mx),
-            OneOrMany::One(text) => vec![text],
-            OneOrMany::Many(texts) => texts,
-        };
+    fn try_from(given: OneOrMany<String>) -> Result<NextHops, String> {
+        let texts = Vec::from(given);
+        if texts == ["mx"] {
+            return Ok(NextHops::Mx);
+        }
         if texts.is_empty() {
             return Err("names no next hop".to_owned());
         }
