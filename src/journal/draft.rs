@@ -192,22 +192,9 @@ impl Draft {
     /// SHA-256 of every rendition, in one pass over the octets as received. A thousand hidden recipients get a thousand renditions
     /// that are alike: those are hashed once.
     fn rendition_hashes(&self, renditions: &[RenditionDraft]) -> Result<Vec<Digest>, Error> {
-        let own = renditions.iter().map(|r| {
-            r.content.as_ref().map(|content| {
-                let mut hasher = Sha256::new();
-                hasher.update(&r.prefix);
-                hasher.update(content);
-                hasher.finish()
-            })
-        });
-        let own: Vec<Option<Digest>> = own.collect();
         let mut originals: BTreeMap<&[u8], Sha256> = BTreeMap::new();
         for rendition in renditions.iter().filter(|r| r.content.is_none()) {
-            originals.entry(&rendition.prefix).or_insert_with(|| {
-                let mut hasher = Sha256::new();
-                hasher.update(&rendition.prefix);
-                hasher
-            });
+            originals.entry(&rendition.prefix).or_insert_with(|| begun(&rendition.prefix));
         }
         let mut feed = |octets: &[u8]| originals.values_mut().for_each(|hasher| hasher.update(octets));
         let streams = self.drafting.wait_until_settled()?;
@@ -218,12 +205,16 @@ impl Draft {
             feed(&piece);
         }
         feed(&self.buffer);
-        let originals: BTreeMap<&[u8], Digest> =
-            originals.into_iter().map(|(p, hasher)| (p, hasher.finish())).collect();
-        let of = |(own, rendition): (Option<Digest>, &RenditionDraft)| {
-            own.or_else(|| originals.get(rendition.prefix.as_slice()).copied()).ok_or(Error::OutOfBounds("renditions"))
+        let whole = |rendition: &RenditionDraft| match &rendition.content {
+            None => originals.get(rendition.prefix.as_slice()).cloned(),
+            Some(content) => {
+                let mut hasher = begun(&rendition.prefix);
+                hasher.update(content);
+                Some(hasher)
+            }
         };
-        own.into_iter().zip(renditions).map(of).collect()
+        let hash = |rendition| whole(rendition).map(Sha256::finish).ok_or(Error::OutOfBounds("renditions"));
+        renditions.iter().map(hash).collect()
     }
 }
 
@@ -268,6 +259,12 @@ fn split(
         renditions.push(Rendition { recipients: draft.recipients, prefix: draft.prefix, content, sha256, bytes });
     }
     Ok((renditions, contents))
+}
+
+fn begun(prefix: &[u8]) -> Sha256 {
+    let mut hasher = Sha256::new();
+    hasher.update(prefix);
+    hasher
 }
 
 /// A record stays in memory until its message is delivered and sealed: it holds no room for more.

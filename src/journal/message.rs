@@ -137,8 +137,7 @@ impl Message {
 
     /// The streams that open renditions need, and the octets as received while a recipient is parked.
     pub fn needed_streams(&self) -> Vec<u32> {
-        let state = |recipient: &u32| usize::try_from(*recipient).ok().and_then(|at| self.entry.states.get(at));
-        let is_open = |recipient: &u32| state(recipient).is_some_and(RecipientState::is_pending);
+        let is_open = |recipient: &u32| self.entry.state(*recipient).is_some_and(RecipientState::is_pending);
         let open = self.entry.accept.renditions.iter().filter(|r| r.recipients.iter().any(is_open));
         let mut needed: BTreeSet<u32> = open.map(|r| r.content.stream()).collect();
         if self.entry.states.iter().any(|state| matches!(state, RecipientState::Parked { .. })) {

@@ -9,6 +9,7 @@ use crate::crypto::Secret;
 use crate::mail::Client;
 use crate::mail::Envelope;
 use crate::mail::MailId;
+use crate::mail::Recipient;
 use minicbor::{Decode, Encode};
 use std::sync::Arc;
 
@@ -278,6 +279,18 @@ impl Entry {
     /// message was carried.
     pub fn mek(&self) -> Option<&Secret<32>> {
         self.blinding.key()
+    }
+    /// The recipient with this number in the envelope.
+    pub fn recipient(&self, number: u32) -> Option<&Recipient> {
+        self.accept.envelope.recipients.get(usize::try_from(number).ok()?)
+    }
+    /// How far delivery to that recipient is.
+    pub fn state(&self, number: u32) -> Option<&RecipientState> {
+        self.states.get(usize::try_from(number).ok()?)
+    }
+    /// The rendition with this number.
+    pub fn rendition(&self, number: u32) -> Option<&Rendition> {
+        self.accept.renditions.get(usize::try_from(number).ok()?)
     }
     /// Whether any recipient is still to be delivered to.
     pub fn is_pending(&self) -> bool {
