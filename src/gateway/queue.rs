@@ -213,8 +213,7 @@ pub fn choose(
 ) -> Result<Vec<Chosen>, String> {
     let chosen = selection.of(journal, now)?.into_iter().map(|(entry, recipients)| {
         let result = |recipient: u32| {
-            let state = usize::try_from(recipient).ok().and_then(|at| entry.states.get(at))?;
-            let outcome = action.outcome(state, now)?;
+            let outcome = action.outcome(entry.state(recipient)?, now)?;
             Some(RecipientResult { recipient, at: now, next_hop: String::new(), outcome })
         };
         let results = recipients.into_iter().filter_map(result).collect();
@@ -223,20 +222,21 @@ pub fn choose(
     Ok(chosen.filter(|one| !one.results.is_empty()).collect())
 }
 
-/// Records it, and returns when all is durable.
+/// Records it, and returns when all is durable and stands in the audit trail.
 pub fn record(journal: &Journal, audit: &Audit, chosen: &[Chosen], now: Timestamp) -> Result<(), journal::Error> {
     let (sender, receiver) = mpsc::channel();
     for Chosen { entry, results } in chosen {
-        for event in results.iter().filter_map(|result| event(entry, result, now)) {
-            audit.write(&event);
-        }
         let sender = sender.clone();
         // Nobody listens any more when another one has failed.
         let done = Box::new(move |result| drop(sender.send(result)));
         journal.record_results(entry.accept.id, results.clone(), Sync::Now, Some(done))?;
     }
     drop(sender);
-    receiver.into_iter().collect()
+    receiver.into_iter().collect::<Result<(), _>>()?;
+    for Chosen { entry, results } in chosen {
+        results.iter().filter_map(|result| event(entry, result, now)).for_each(|event| audit.write(&event));
+    }
+    Ok(())
 }
 
 /// A row for each message.

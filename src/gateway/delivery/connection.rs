@@ -183,8 +183,9 @@ impl<'t> Trip<'t> {
     fn domains(&self) -> BTreeMap<String, Vec<usize>> {
         let mut domains: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for at in 0..self.transaction.recipients.len() {
-            let address = self.recipient(at).map(|recipient| recipient.address.domain().to_ascii_lowercase());
-            domains.entry(address.unwrap_or_default()).or_default().push(at);
+            // An index that names nobody stays untried, and is deferred.
+            let Some(recipient) = self.recipient(at) else { continue };
+            domains.entry(recipient.address.domain().to_ascii_lowercase()).or_default().push(at);
         }
         domains
     }
@@ -323,8 +324,7 @@ impl<'t> Trip<'t> {
     }
 
     fn recipient(&self, at: usize) -> Option<&crate::mail::Recipient> {
-        let index = usize::try_from(*self.transaction.recipients.get(at)?).ok()?;
-        self.transaction.entry.accept.envelope.recipients.get(index)
+        self.transaction.entry.recipient(*self.transaction.recipients.get(at)?)
     }
 
     fn envelope(&self, members: &[usize]) -> Envelope {

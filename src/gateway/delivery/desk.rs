@@ -5,7 +5,7 @@ use super::dsn::Action as Told;
 use super::notify::{self, News};
 use super::{Delivery, route_of};
 use crate::gateway::queue::{self, Action, Chosen, Selection};
-use crate::journal::Entry;
+use crate::journal::{self, Entry};
 use crate::mail::MailId;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -22,13 +22,15 @@ impl Delivery {
             return Ok(queue::rows(&chosen, action));
         }
         let (busy, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|one| self.is_busy(one, action));
-        if matches!(action, Action::Return { .. }) {
-            for Chosen { entry, results } in &chosen {
-                let news = News { entry, action: Told::Failed, results, message: None };
-                notify::tell_sender(post, news).await.map_err(|e| format!("{}: {e}", entry.accept.id))?;
+        match action {
+            // One after the other: should one fail, those before it have not been told in vain.
+            Action::Return { .. } => {
+                for one in &chosen {
+                    self.give_back(one).await.map_err(|e| format!("{}: {e}", one.entry.accept.id))?;
+                }
             }
+            _ => queue::record(post.journal(), post.audit(), &chosen, now).map_err(|e| e.to_string())?,
         }
-        queue::record(post.journal(), post.audit(), &chosen, now).map_err(|e| e.to_string())?;
         if *action == Action::Release {
             self.resume(&chosen);
         }
@@ -37,6 +39,13 @@ impl Delivery {
             busy.iter().map(|one| json!({"id": one.entry.accept.id.to_string(), "recipients": 0, "done": "busy"}));
         rows.extend(busy);
         Ok(rows)
+    }
+
+    /// The sender is told before it is recorded, as of every failure.
+    async fn give_back(&self, chosen: &Chosen) -> Result<(), journal::Error> {
+        let Chosen { entry, results } = chosen;
+        notify::tell_sender(&self.post, News { entry, action: Told::Failed, results, message: None }).await?;
+        queue::record(self.post.journal(), self.post.audit(), std::slice::from_ref(chosen), self.post.now())
     }
 
     /// What ends a delivery must not overtake one that is under way.

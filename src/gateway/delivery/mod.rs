@@ -23,7 +23,7 @@ use crate::mail::MailId;
 pub use agenda::Down;
 use agenda::{Agenda, Answered, Job, Workers};
 use connection::{Connection, Surroundings, Unreachable};
-use record::From;
+use record::Source;
 pub use record::event;
 use settle::Fate;
 use std::collections::BTreeMap;
@@ -191,7 +191,7 @@ impl Delivery {
             Verdict::Again => Fate::Deferred { reply: why.to_owned() },
             Verdict::Fence => Fate::Parked { reason: format!("failed twice on our side: {why}") },
         };
-        self.record(job, entry, &open, vec![fate; open.len()], From { next_hops: &[], message: Some(&[]) }).await;
+        self.record(job, entry, &open, vec![fate; open.len()], Source { next_hops: &[], message: Some(&[]) }).await;
     }
 
     fn idle_connection(&self, route: usize) -> Option<Connection> {
@@ -219,7 +219,7 @@ impl Delivery {
             return connection;
         };
         let bytes = rendition_bytes(&entry, &job);
-        let _room = match is_large(bytes) {
+        let room = match is_large(bytes) {
             true => self.post.rooms().outgoing.take(bytes).await,
             false => None,
         };
@@ -237,8 +237,8 @@ impl Delivery {
         match connection::send(&self.post, &self.surroundings, route, connection, &sending).await {
             Ok((fates, next_hops, connection)) => {
                 self.reached(job.route, next_hops.first().map_or("", String::as_str));
-                let from = From { next_hops: &next_hops, message: Some(&octets) };
-                self.record(job, &entry, &open, fates, from).await;
+                let source = Source { next_hops: &next_hops, message: Some(&octets) };
+                self.record(job, &entry, &open, fates, source).await;
                 connection
             }
             Err(unreachable) => {
@@ -246,9 +246,9 @@ impl Delivery {
                 let Unreachable { reply, next_hop } = unreachable;
                 let deferred = Fate::Deferred { reply };
                 let next_hops = vec![next_hop; open.len()];
-                let from = From { next_hops: &next_hops, message: Some(&octets) };
-                self.record(job, &entry, &open, vec![deferred; open.len()], from).await;
-                drop((octets, _room));
+                let source = Source { next_hops: &next_hops, message: Some(&octets) };
+                self.record(job, &entry, &open, vec![deferred; open.len()], source).await;
+                drop((octets, room));
                 self.tend_blocked(job.route).await;
                 None
             }
@@ -285,8 +285,7 @@ impl Delivery {
     /// The recipients a transaction is for: those of its rendition and route that are not final.
     fn open_recipients(&self, entry: &Entry, job: &Job) -> Vec<u32> {
         let config = self.post.config();
-        let rendition = usize::try_from(job.rendition).ok().and_then(|at| entry.accept.renditions.get(at));
-        let all = rendition.map_or(&[][..], |rendition| &rendition.recipients);
+        let all = entry.rendition(job.rendition).map_or(&[][..], |rendition| &rendition.recipients);
         let is_open = |recipient: &&u32| {
             pending_since(entry, **recipient).is_some() && route_of(&config, entry, **recipient) == Some(job.route)
         };
@@ -296,18 +295,16 @@ impl Delivery {
 
 /// When a recipient's next attempt is due; `None` when it is final.
 fn pending_since(entry: &Entry, recipient: u32) -> Option<Timestamp> {
-    match usize::try_from(recipient).ok().and_then(|at| entry.states.get(at)) {
+    match entry.state(recipient) {
         Some(RecipientState::Pending { next_at, .. }) => Some(*next_at),
         _ => None,
     }
 }
 
 fn rendition_bytes(entry: &Entry, job: &Job) -> u64 {
-    let rendition = usize::try_from(job.rendition).ok().and_then(|at| entry.accept.renditions.get(at));
-    rendition.map_or(0, |rendition| rendition.bytes)
+    entry.rendition(job.rendition).map_or(0, |rendition| rendition.bytes)
 }
 
 fn route_of(config: &super::config::Config, entry: &Entry, recipient: u32) -> Option<usize> {
-    let address = &entry.accept.envelope.recipients.get(usize::try_from(recipient).ok()?)?.address;
-    config.route_of(address.domain())
+    config.route_of(entry.recipient(recipient)?.address.domain())
 }

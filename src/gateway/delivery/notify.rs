@@ -110,7 +110,7 @@ fn about(entry: &Entry, action: Action, result: &RecipientResult) -> Option<Abou
         | Outcome::Dropped { .. }
         | Outcome::Warned => return None,
     };
-    let recipient = entry.accept.envelope.recipients.get(usize::try_from(result.recipient).ok()?)?;
+    let recipient = entry.recipient(result.recipient)?;
     wants(recipient, action).then(|| About {
         address: recipient.address.clone(),
         orcpt: recipient.orcpt.clone(),

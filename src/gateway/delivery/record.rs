@@ -20,7 +20,7 @@ const BLOCKED_AT_ONCE: usize = 256;
 
 /// Where results come from.
 #[derive(Clone, Copy, Debug)]
-pub struct From<'a> {
+pub struct Source<'a> {
     /// Whom we spoke to, for each recipient; empty when nobody.
     pub next_hops: &'a [String],
     /// The rendition, when it is at hand: part of it goes back to the sender.
@@ -42,18 +42,18 @@ impl Delivery {
         entry: &Entry,
         recipients: &[u32],
         fates: Vec<Fate>,
-        from: From<'_>,
+        source: Source<'_>,
     ) {
         let unreported = unreported(entry, recipients, &fates);
         let results =
-            settle::settle(&self.post.config().queue, entry, recipients, fates, from.next_hops, self.post.now());
+            settle::settle(&self.post.config().queue, entry, recipients, fates, source.next_hops, self.post.now());
         let next_at = results.iter().filter_map(|result| match result.outcome {
             Outcome::Deferred { next_at, .. } => Some(next_at),
             _ => None,
         });
         let next_at = next_at.min();
-        self.tell_relayed(entry, &results, &unreported, from.message).await;
-        let next_at = match self.store(entry, results, from.message).await {
+        self.tell_relayed(entry, &results, &unreported, source.message).await;
+        let next_at = match self.store(entry, results, source.message).await {
             Stored::Yes => next_at,
             // The recipients that failed are as open as before.
             Stored::No => Some(self.post.now().plus_s(STORE_AGAIN_S)),
@@ -182,8 +182,8 @@ impl Delivery {
             let open = self.open_recipients(&entry, &job);
             if settle::is_expired(&config.queue, &entry, self.post.now()) && self.agenda().pull(job) {
                 let deferred = Fate::Deferred { reply: down.reply.clone() };
-                let from = From { next_hops: &[], message: None };
-                self.record(job, &entry, &open, vec![deferred; open.len()], from).await;
+                let source = Source { next_hops: &[], message: None };
+                self.record(job, &entry, &open, vec![deferred; open.len()], source).await;
             } else {
                 let outcome = Outcome::Deferred { reply: down.reply.clone(), next_at: down.until };
                 let at = self.post.now();
@@ -212,12 +212,10 @@ pub fn event<'a>(entry: &Entry, result: &'a RecipientResult, now: Timestamp) -> 
         Outcome::Warned => ("warned", ""),
         Outcome::Archived => return None,
     };
-    let index = usize::try_from(result.recipient).unwrap_or(usize::MAX);
-    let envelope = &entry.accept.envelope;
     Some(Event {
         id: Some(entry.accept.id.to_string()),
-        who: Some(envelope.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string)),
-        recipient: envelope.recipients.get(index).map(|r| r.address.to_string()),
+        who: Some(entry.accept.envelope.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string)),
+        recipient: entry.recipient(result.recipient).map(|r| r.address.to_string()),
         next_hop: Some(result.next_hop.clone()).filter(|next_hop| !next_hop.is_empty()),
         detail,
         ..Event::new(now, event)
@@ -234,6 +232,5 @@ fn unreported(entry: &Entry, recipients: &[u32], fates: &[Fate]) -> Vec<u32> {
 }
 
 fn is_asked_for(entry: &Entry, recipient: u32, action: Action) -> bool {
-    let recipient = usize::try_from(recipient).ok().and_then(|at| entry.accept.envelope.recipients.get(at));
-    recipient.is_some_and(|recipient| notify::wants(recipient, action))
+    entry.recipient(recipient).is_some_and(|recipient| notify::wants(recipient, action))
 }

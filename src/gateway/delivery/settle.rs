@@ -98,14 +98,13 @@ pub fn is_expired(queue: &Queue, entry: &Entry, now: Timestamp) -> bool {
 /// Whether the sender is to be told now that it takes long for this recipient. Once is enough; 0 means never.
 pub fn is_late(queue: &Queue, entry: &Entry, recipient: u32, now: Timestamp) -> bool {
     let patience = i64::try_from(queue.delay_warning_s).unwrap_or(i64::MAX);
-    let state = usize::try_from(recipient).ok().and_then(|at| entry.states.get(at));
     patience > 0
         && now >= entry.accept.accepted_at.plus_s(patience)
-        && matches!(state, Some(RecipientState::Pending { warned_at: None, .. }))
+        && matches!(entry.state(recipient), Some(RecipientState::Pending { warned_at: None, .. }))
 }
 
 fn attempts(entry: &Entry, recipient: u32) -> u32 {
-    match usize::try_from(recipient).ok().and_then(|at| entry.states.get(at)) {
+    match entry.state(recipient) {
         Some(RecipientState::Pending { attempts, .. }) => *attempts,
         _ => 0,
     }
