@@ -234,12 +234,17 @@ impl From<crate::catalog::Error> for Stop {
 }
 
 /// What a running server has accepted and not sealed. A copy of the archive is verified without: nothing here needs a server.
-fn journal_leaves(places: &Places) -> Vec<LeafEntry> {
+fn journal_leaves(places: &Places) -> Result<Vec<LeafEntry>, Failure> {
     match ask(places, &Request::Leaves) {
-        Ok(rows) => rows.unwrap_or_default().iter().filter_map(rows::archive::read_leaf).collect(),
+        Ok(None) => Ok(Vec::new()),
+        // A leaf left out would pass for a missing one, or hide that one is missing.
+        Ok(Some(rows)) => rows.iter().map(rows::archive::read_leaf).collect::<Option<_>>().ok_or_else(|| {
+            Failure::temporary("the running server answered what this program does not understand")
+                .with_help("are both of the same version? restart the server after an upgrade")
+        }),
         Err(failure) => {
             talk("warning", &failure.text, Some("what is not sealed yet is not verified"));
-            Vec::new()
+            Ok(Vec::new())
         }
     }
 }
@@ -250,8 +255,8 @@ fn verify(config: &Config, places: &Places, level: u8, checkpoint: Option<&Path>
         0 => None,
         _ => Some(unlock(config, places)?),
     };
+    let journal = journal_leaves(places)?;
     let busy = spinner("verifying");
-    let journal = journal_leaves(places);
     let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal };
     let report = archive::verify(&RealDisk, &places.archive, &options);
     busy.finish_and_clear();
