@@ -52,6 +52,14 @@ impl Progress {
     }
 }
 
+/// Waits so long; for ever, when no limit is set.
+async fn passed(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How long a message may still take when the gateway stops: a little less than the gateway waits.
 const LAST_MESSAGE: Duration = Duration::from_secs(25);
 
@@ -158,7 +166,7 @@ impl Conversation {
                     }
                     self.stopping_since = Some(Instant::now());
                 }
-                () = tokio::time::sleep(left.unwrap_or_default()), if left.is_some() => return Ok(Heard::Stopping),
+                () = passed(left) => return Ok(Heard::Stopping),
                 heard = stream.read(buffer, limit) => break heard,
             }
         };

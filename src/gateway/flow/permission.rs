@@ -47,8 +47,9 @@ pub enum Relaying {
 
 /// Whether `submitter` may send to `recipient` through this listener.
 ///
-/// Clients in `relay_networks`, those with a certificate of `relay_certificates` and those that have logged in may send to everybody. Others reach an inbound listener's own
-/// domains and nothing else, on no other listener; without `local_domains` they reach nobody.
+/// Clients in `relay_networks`, those with a certificate of `relay_certificates` and those that have logged in may send to
+/// everybody. Others reach an inbound listener's own domains and nothing else, on no other listener; without `local_domains` they
+/// reach nobody.
 pub fn relaying(config: &Config, listener: &Listener, submitter: Submitter<'_>, recipient: &Address) -> Relaying {
     let ours = recipient.domain().is_empty() || config.is_local(recipient.domain());
     let inbound = listener.direction == Some(Direction::Inbound) && !config.local_domains.is_empty();
