@@ -12,11 +12,15 @@ mod gateway;
 #[allow(dead_code, reason = "shared with the throughput benchmark")]
 #[path = "keys.rs"]
 mod keys;
+#[allow(dead_code, reason = "shared with the storm")]
+#[path = "options.rs"]
+mod options;
 #[allow(dead_code, reason = "shared with the throughput benchmark")]
 #[path = "process.rs"]
 mod process;
 
 use gateway::Gateway;
+use options::Options;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -39,22 +43,13 @@ struct Arguments {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let mut this = Arguments { uploads: 100, megabytes: 50, most: 600, dir };
-    let mut given = std::env::args().skip(1);
-    while let Some(name) = given.next() {
-        let mut value = || given.next().ok_or(format!("{name} wants a value"));
-        let number = |text: String| text.parse::<usize>().map_err(|e| format!("{text}: {e}"));
-        match name.as_str() {
-            "--bench" => {}
-            "--uploads" => this.uploads = number(value()?)?,
-            "--megabytes" => this.megabytes = number(value()?)?,
-            "--most" => this.most = u64::try_from(number(value()?)?).map_err(|e| e.to_string())?,
-            "--dir" => this.dir = PathBuf::from(value()?),
-            other => return Err(format!("unknown argument {other}")),
-        }
-    }
-    Ok(this)
+    let given = Options::read(&["--uploads", "--megabytes", "--most"], &[])?;
+    Ok(Arguments {
+        uploads: given.number("--uploads", 100)?,
+        megabytes: given.number("--megabytes", 50)?,
+        most: u64::try_from(given.number("--most", 600)?).map_err(|e| e.to_string())?,
+        dir: given.dir(),
+    })
 }
 
 /// A megabyte of lines, of letters from a generator of the simplest kind.

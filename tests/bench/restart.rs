@@ -3,6 +3,10 @@
 
 #![allow(clippy::expect_used, reason = "a bench ends where something fails")]
 
+#[allow(dead_code, reason = "shared with the throughput benchmark")]
+#[path = "process.rs"]
+mod process;
+
 use sealpost::clock::{Clock, SystemClock};
 use sealpost::crypto::{Secret, hpke};
 use sealpost::durable::RealDisk;
@@ -77,17 +81,12 @@ fn commit(journal: &Journal, from: u64, count: u64, octets: &[u8]) {
 
 /// Memory of this process, in MB.
 fn memory_mb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages: u64 = status.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
-    pages * 4096 / 1_000_000
+    process::resident_memory(std::process::id()) / 1_000_000
 }
 
 /// Processor time of this process so far, in seconds: what a start costs however busy the machine is.
 fn processor_s() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let behind_name = stat.rsplit(')').next().expect("a name");
-    let ticks = behind_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("a number"));
-    ticks.sum::<f64>() / 100.0
+    process::cpu_time(std::process::id()).as_secs_f64()
 }
 
 fn measure(bytes: usize) {

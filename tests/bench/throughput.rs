@@ -16,6 +16,7 @@ mod gateway;
 mod keys;
 mod load;
 mod postfix;
+#[allow(dead_code, reason = "shared with the start's benchmark")]
 mod process;
 mod report;
 mod sink;

@@ -14,10 +14,13 @@ mod gateway;
 #[allow(dead_code, reason = "shared with the throughput benchmark")]
 #[path = "../keys.rs"]
 mod keys;
+#[path = "../options.rs"]
+mod options;
 mod senders;
 mod sink;
 
 use gateway::Gateway;
+use options::Options;
 use senders::Senders;
 use sink::Sink;
 use std::collections::HashMap;
@@ -40,24 +43,15 @@ struct Arguments {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let mut this = Arguments { messages: 100_000, kills: 100, size: 2000, backlog: 0, dir, json: false };
-    let mut given = std::env::args().skip(1);
-    while let Some(name) = given.next() {
-        let mut value = || given.next().ok_or(format!("{name} wants a value"));
-        let number = |text: String| text.parse::<usize>().map_err(|e| format!("{text}: {e}"));
-        match name.as_str() {
-            "--bench" => {}
-            "--json" => this.json = true,
-            "--messages" => this.messages = number(value()?)?,
-            "--kills" => this.kills = number(value()?)?,
-            "--size" => this.size = number(value()?)?,
-            "--backlog" => this.backlog = number(value()?)?,
-            "--dir" => this.dir = PathBuf::from(value()?),
-            other => return Err(format!("unknown argument {other}")),
-        }
-    }
-    Ok(this)
+    let given = Options::read(&["--messages", "--kills", "--size", "--backlog"], &["--json"])?;
+    Ok(Arguments {
+        messages: given.number("--messages", 100_000)?,
+        kills: given.number("--kills", 100)?,
+        size: given.number("--size", 2000)?,
+        backlog: given.number("--backlog", 0)?,
+        dir: given.dir(),
+        json: given.has("--json"),
+    })
 }
 
 fn main() -> ExitCode {
