@@ -35,7 +35,9 @@ struct Stage {
 
 impl Stage {
     fn build() -> Stage {
-        let sink = Sink::start();
+        Stage::with(Sink::start())
+    }
+    fn with(sink: Sink) -> Stage {
         let gateway =
             Gateway::start(&Options { next_hop: sink.port(), policy: Some(POLICY.to_owned()), ..Options::default() });
         let stage = Stage { sink, gateway, dir: tempfile::tempdir().expect("a directory") };
@@ -249,6 +251,38 @@ fn verify(stage: &Stage, message: &Path, trusted: &Path) -> Vec<u8> {
     let who = peers::must("openssl", "openssl", |c| c.args(["x509", "-noout", "-email", "-in", text(&signers)]));
     assert_eq!(String::from_utf8_lossy(&who).trim(), ALICE);
     content
+}
+
+/// A notification goes back over another hop than the one the policy had thought of: it brings what left, not what came.
+#[test]
+fn what_was_encrypted_comes_back_as_ciphertext() {
+    const SECRET: &str = "the secret text";
+    let stage = Stage::with(Sink::with_manners(|recipient| match recipient {
+        "paul@pgp.example" => "550 5.1.1 no such user".to_owned(),
+        "rosa@pgp.example" => "451 4.2.0 not now".to_owned(),
+        _ => "250 2.1.5 OK".to_owned(),
+    }));
+    let mut client = Client::connect(stage.gateway.ports.outbound);
+    client.command("EHLO client.example.org");
+    for (number, recipient) in ["paul@pgp.example", "rosa@pgp.example"].into_iter().enumerate() {
+        assert!(client.command(&format!("MAIL FROM:<{ALICE}> RET=FULL")).starts_with("250"));
+        assert!(client.command(&format!("RCPT TO:<{recipient}>")).starts_with("250"));
+        assert!(client.command("DATA").starts_with("354"));
+        client.send(format!("From: {ALICE}\r\nTo: {recipient}\r\nSubject: [encrypt]\r\n\r\n{SECRET}\r\n").as_bytes());
+        assert!(client.command(".").starts_with("250"));
+        if recipient.starts_with("rosa") {
+            // Given back by hand, when no attempt has the message in its hands.
+            crate::support::eventually("it is deferred and can be returned", Duration::from_secs(20), || {
+                let output = stage.gateway.cli(&["queue", "drop", "--state", "deferred", "--notify"]);
+                let done = String::from_utf8_lossy(&output.stdout).contains("returned");
+                (output.status.success() && done).then_some(())
+            });
+        }
+        let told = stage.sink.wait_for(number + 1, Duration::from_secs(30)).remove(number);
+        let text = told.text();
+        assert!(told.sender.is_empty() && text.contains(recipient) && text.contains("Action: failed"), "{text}");
+        assert!(text.contains("-----BEGIN PGP MESSAGE-----") && !text.contains(SECRET), "{text}");
+    }
 }
 
 #[test]

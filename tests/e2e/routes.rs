@@ -47,6 +47,19 @@ fn event(gateway: &Gateway, recipient: &str, event: &str) -> String {
     })
 }
 
+/// Mail to a domain is delivered, or deferred with these words.
+fn sends(gateway: &Gateway, domain: &str, refusal: Option<&str>) {
+    let to = format!("bob@{domain}");
+    send(gateway, &[&to]);
+    match refusal {
+        None => drop(event(gateway, &to, "delivered")),
+        Some(words) => {
+            let detail = event(gateway, &to, "deferred");
+            assert!(detail.contains(words), "{domain}: {detail}");
+        }
+    }
+}
+
 #[test]
 fn the_second_next_hop_takes_what_the_first_does_not() {
     let sink = Sink::start();
@@ -139,17 +152,7 @@ fn a_verified_next_hop_has_a_trusted_certificate_or_a_pinned_key() {
         format!("[[route]]\ndomains = [\"{domain}\"]\nnext_hop = \"localhost:{port}\"\ntls = \"verified\"\n{lines}\n")
     };
     let gateway = gateway(&sink, &cases.iter().map(route).collect::<String>());
-    for (domain, _, _, refusal) in &cases {
-        let to = format!("bob@{domain}");
-        send(&gateway, &[&to]);
-        match refusal {
-            None => drop(event(&gateway, &to, "delivered")),
-            Some(words) => {
-                let detail = event(&gateway, &to, "deferred");
-                assert!(detail.contains(words), "{domain}: {detail}");
-            }
-        }
-    }
+    cases.iter().for_each(|(domain, _, _, refusal)| sends(&gateway, domain, *refusal));
     assert!(hop.told("kept").iter().chain(&wrong_name.told("kept")).all(|kept| kept["secure"] == true));
     assert_eq!(hop.told("kept").len() + wrong_name.told("kept").len(), 4);
 }
@@ -202,17 +205,7 @@ fn credentials_are_given_inside_tls_alone() {
         )
     };
     let gateway = gateway(&sink, &cases.iter().map(route).collect::<String>());
-    for (domain, _, _, refusal) in &cases {
-        let to = format!("bob@{domain}");
-        send(&gateway, &[&to]);
-        match refusal {
-            None => drop(event(&gateway, &to, "delivered")),
-            Some(words) => {
-                let detail = event(&gateway, &to, "deferred");
-                assert!(detail.contains(words), "{domain}: {detail}");
-            }
-        }
-    }
+    cases.iter().for_each(|(domain, _, _, refusal)| sends(&gateway, domain, *refusal));
     assert_eq!((plain.told("kept").len(), login.told("kept").len(), none.told("kept").len()), (1, 1, 0));
     assert!(plain.told("auth").iter().chain(&login.told("auth")).all(|auth| auth["secure"] == true));
     assert!(!clear.commands().iter().any(|line| line.starts_with("AUTH")), "{:?}", clear.commands());
