@@ -147,6 +147,38 @@ fn a_file_that_is_still_needed_is_not_carried_from() {
     }
 }
 
+/// Somebody still reads a file whose mail was carried and has ended meanwhile: as long as it stays, so does what came later, or a
+/// replay would deliver again.
+#[test]
+fn a_former_home_that_stays_keeps_what_came_later() {
+    let (mut world, ids) = with_old_file(2);
+    let (journal, _) = world.open().expect("opens");
+    let reading: Vec<_> = ids.iter().map(|id| journal.home_of(id).expect("there")).collect();
+    world.seal(&journal).expect("sealed");
+    wait_until("carried", || ids.iter().all(|id| is_carried(&journal, id)));
+    let finish = |world: &mut World| {
+        for entry in journal.pending() {
+            for recipient in 0..u32::try_from(entry.states.len()).expect("few") {
+                record(&journal, entry.accept.id, recipient, Outcome::Delivered { reply: "250 ok".into() });
+            }
+        }
+        world.seal(&journal).expect("sealed");
+    };
+    finish(&mut world);
+    let then = live_files(&world);
+    // Files come and go, until those with the CARRYs and the results would be free.
+    for _ in 0..6 {
+        submit(&mut world, &journal, 600_000);
+        finish(&mut world);
+    }
+    wait_until("other files go", || live_files(&world).len() < then.len() + 6);
+    drop((journal, reading));
+    let (journal, report) = world.open().expect("opens");
+    assert_eq!(report.damage, [""; 0]);
+    assert_eq!(report.pending, 0, "what had ended does not come back");
+    world.check(&journal, &report).expect("nothing is lost");
+}
+
 /// One life that carries, cut at an operation; whether anything was carried when it ended.
 fn cut(seed: u64, power_off_at: u64, syncs: Syncs) -> Result<bool, String> {
     let (mut world, ids) = with_old_file(seed);
