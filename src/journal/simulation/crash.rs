@@ -22,7 +22,6 @@ fn lives(seed: u64, syncs: Syncs) -> Result<(), String> {
     world.mirror = seed.is_multiple_of(3).then(|| PathBuf::from(TWIN));
     for _ in 0..LIVES {
         let now = world.disk.operations();
-        world.disk.take_first_failed();
         let power_off_at = Some(now + 1 + world.random.below(120));
         world.disk.set(Faults { power_off_at, syncs, ..Faults::default() });
         let journal = world.open().ok().map(|(journal, _)| journal);

@@ -29,7 +29,7 @@ impl Random {
 /// What the disk will do wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// Operations from this one on fail: the power is gone.
+    /// The power goes during this operation: it fails, whatever it was writing may be written, and later ones do nothing.
     pub power_off_at: Option<u64>,
     /// This operation fails, once.
     pub fail_at: Option<u64>,
@@ -79,8 +79,6 @@ struct Inner {
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
     faults: Faults,
-    /// The directory of the first operation that failed.
-    first_failed: Option<PathBuf>,
     operations: u64,
     syncs: u64,
 }
@@ -105,9 +103,9 @@ impl FakeDisk {
     pub fn operations(&self) -> u64 {
         self.lock().operations
     }
-    /// Where something failed first, since this was last asked.
-    pub fn take_first_failed(&self) -> Option<PathBuf> {
-        self.lock().first_failed.take()
+    /// Whether the power is gone.
+    pub fn is_off(&self) -> bool {
+        self.lock().is_off()
     }
     pub fn syncs(&self) -> u64 {
         self.lock().syncs
@@ -190,22 +188,20 @@ fn copy_sector(from: &[u8], to: &mut Vec<u8>, sector: usize) {
 }
 
 impl Inner {
+    fn is_off(&self) -> bool {
+        self.faults.power_off_at.is_some_and(|at| self.operations >= at)
+    }
     /// Counts an operation that changes something, and fails it if its time has come.
     fn change(&mut self) -> io::Result<()> {
         self.operations += 1;
-        let off = self.faults.power_off_at.is_some_and(|at| self.operations >= at);
-        if off || self.faults.fail_at == Some(self.operations) {
+        if self.is_off() || self.faults.fail_at == Some(self.operations) {
             return Err(io::Error::other("the disk failed"));
         }
         if self.faults.access == Access::ReadOnly { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
     fn change_in(&mut self, dir: &Path) -> io::Result<()> {
         let is_dead = self.faults.dead_dir.as_deref() == Some(dir);
-        let changed = self.change().and(if is_dead { Err(io::Error::other("this side failed")) } else { Ok(()) });
-        if changed.is_err() {
-            self.first_failed.get_or_insert_with(|| dir.to_owned());
-        }
-        changed
+        self.change().and(if is_dead { Err(io::Error::other("this side failed")) } else { Ok(()) })
     }
     fn used(&self) -> u64 {
         self.names.values().map(|i| self.inodes[*i].seen.len() as u64).sum()
@@ -228,7 +224,11 @@ impl DiskFile for FakeFile {
         if grows > 0 && inner.faults.capacity.is_some_and(|most| inner.used() + grows > most) {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        let was_off = inner.is_off();
         let changed = inner.change_inode(self.inode);
+        if was_off {
+            return changed;
+        }
         let inode = &mut inner.inodes[self.inode];
         if inode.seen.len() < end {
             resize(&mut inode.seen, end);

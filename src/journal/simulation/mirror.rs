@@ -32,11 +32,9 @@ fn files(world: &World, dir: &str) -> Vec<PathBuf> {
     names.iter().filter(|name| name.ends_with(".journal")).map(|name| Path::new(dir).join(name)).collect()
 }
 
-/// All files of one side vanish: of the one that failed first, if any did, for from then on the other one was alone.
+/// All files of one side vanish.
 pub fn lose_one_side(world: &mut World) {
     let side = if world.random.below(2) == 0 { DIR } else { TWIN };
-    let failed = world.disk.take_first_failed();
-    let side = failed.as_deref().and_then(Path::to_str).unwrap_or(side);
     files(world, side).iter().for_each(|path| world.disk.forget(path));
 }
 

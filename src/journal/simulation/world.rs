@@ -4,8 +4,8 @@
 use super::super::fixtures;
 use super::super::settings;
 use super::super::{
-    AcceptDraft, Error, Journal, Leaf, LeafKind, Outcome, RecipientResult, RecipientState, RenditionDraft, Replay,
-    Settings, Sync,
+    AcceptDraft, Done, Error, Journal, Leaf, LeafKind, Outcome, RecipientResult, RecipientState, RenditionDraft,
+    Replay, Settings, Sync,
 };
 use super::disk::{FakeDisk, Faults, Random};
 use crate::clock::Clock;
@@ -130,6 +130,14 @@ impl World {
         octets
     }
 
+    /// Where an acknowledgement goes, and where it arrives if it still leaves the machine.
+    fn answer<T: Send + 'static>(&self) -> (Done<T>, Answered<T>) {
+        let (sender, receiver) = mpsc::channel();
+        let (disk, has_mirror) = (self.disk.clone(), self.mirror.is_some());
+        let answer = move |answer: Result<T, Error>| drop(sender.send(heard(&disk, has_mirror).and(answer)));
+        (Box::new(answer), receiver)
+    }
+
     /// Begins committing a message; what it will be, and where the acknowledgement arrives.
     pub fn submit(&mut self, journal: &Journal, bytes: usize) -> Result<Submitted, Error> {
         self.next += 1;
@@ -145,8 +153,8 @@ impl World {
         let first = RenditionDraft { recipients: vec![0], prefix: prefix.clone(), content: own.clone() };
         let rest: Vec<u32> = (1..u32::try_from(recipients).expect("few")).collect();
         let second = RenditionDraft { recipients: rest, prefix: prefix.clone(), content: None };
-        let (sender, receiver) = mpsc::channel();
-        draft.commit(accept_draft(recipients, vec![first, second]), Box::new(move |r| drop(sender.send(r))));
+        let (answer, receiver) = self.answer();
+        draft.commit(accept_draft(recipients, vec![first, second]), answer);
         let renditions = vec![[&prefix[..], own.as_deref().unwrap_or(&body)].concat(), [&prefix[..], &body].concat()];
         Ok(Submitted { id, known: Known { body, renditions, accept_leaf: None, standing: BTreeMap::new() }, receiver })
     }
@@ -176,8 +184,8 @@ impl World {
         if self.random.below(2) == 0 {
             return journal.record_results(id, vec![result], Sync::Lazy, None);
         }
-        let (sender, receiver) = mpsc::channel();
-        journal.record_results(id, vec![result], Sync::Now, Some(Box::new(move |r| drop(sender.send(r)))))?;
+        let (answer, receiver) = self.answer();
+        journal.record_results(id, vec![result], Sync::Now, Some(answer))?;
         receiver.recv().expect("an answer comes")?;
         if let (Some(known), Some(entry)) = (self.known.get_mut(&id), journal.entry(&id)) {
             known.standing.insert(recipient, Standing::of(&entry.states[place]));
@@ -209,11 +217,13 @@ impl World {
         for entry in journal.sealable(through).messages {
             self.sealed.insert(entry.accept.id, journal.octets(&entry.accept.id)?);
         }
-        let (sender, receiver) = mpsc::channel();
+        let (answer, receiver) = self.answer();
         let leaf = Leaf::new(LeafKind::Seal, vec![1; 40]).expect("short");
-        journal.append_leaf(leaf, Box::new(move |r| drop(sender.send(r))));
+        journal.append_leaf(leaf, answer);
         receiver.recv().expect("an answer comes")?;
-        self.log.extend(journal.leaves(self.log.len() as u64, usize::MAX).into_iter().map(|leaf| leaf.octets));
+        let leaves = journal.leaves(self.log.len() as u64, usize::MAX);
+        heard(&self.disk, self.mirror.is_some())?;
+        self.log.extend(leaves.into_iter().map(|leaf| leaf.octets));
         self.sealed_through = through;
         journal.sealed(through)
     }
@@ -329,11 +339,19 @@ impl World {
     }
 }
 
+/// Nobody hears a program whose power is gone. On a single disk its acknowledgements count even so; on a mirror it may have taken
+/// one side for broken, and half of its files may be on the one side and half on the other.
+fn heard(disk: &FakeDisk, has_mirror: bool) -> Result<(), Error> {
+    if has_mirror && disk.is_off() { Err(Error::Unavailable("the power is gone".into())) } else { Ok(()) }
+}
+
+type Answered<T> = mpsc::Receiver<Result<T, Error>>;
+
 /// A commit on its way.
 pub struct Submitted {
     pub id: MailId,
     pub known: Known,
-    pub receiver: mpsc::Receiver<Result<MailId, Error>>,
+    pub receiver: Answered<MailId>,
 }
 
 /// What a commit adds, for `recipients` recipients.
