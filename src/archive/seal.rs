@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::crypto::random;
 use crate::crypto::sha256;
 use crate::journal;
-use crate::journal::Entry;
+use crate::journal::Held;
 use crate::journal::Journal;
 use crate::journal::LateResult;
 use crate::journal::Leaf;
@@ -140,7 +140,7 @@ impl Archive {
         let wraps = vec![self.wrap(&key, &segment)?];
         let mut writer = SegmentWriter::begin(file, plan, key).map_err(Error::data)?;
         for entry in &sealable.messages {
-            let before = months.entry(month_of(entry.accept.accepted_at)).or_default();
+            let before = months.entry(month_of(entry.accepted_at)).or_default();
             add_message(&mut writer, journal, entry, slice_after(*before), through)?;
             *before += 1;
         }
@@ -234,7 +234,7 @@ fn count(n: usize) -> Result<u32, Error> {
 
 /// The leaf below which all fits into one segment, if not everything does.
 fn bound(sealable: &Sealable) -> Option<u64> {
-    let messages = sealable.messages.iter().map(|entry| (entry.accept_index, entry.accept.body_bytes));
+    let messages = sealable.messages.iter().map(|entry| (entry.accept_index, entry.body_bytes));
     // Each result counts as a unit, which is never less than the event units it makes.
     let results = sealable.results.iter().map(|late| (late.leaf_index, 0));
     first_beyond(messages.chain(results).collect(), UNITS_MAX, PASS_BYTES_MAX)
@@ -262,11 +262,11 @@ fn by_message(results: &[LateResult]) -> BTreeMap<u64, Vec<&LateResult>> {
 fn add_message(
     writer: &mut SegmentWriter,
     journal: &Journal,
-    entry: &Entry,
+    entry: &Held,
     slice: u32,
     through: u64,
 ) -> Result<(), Error> {
-    let octets = journal.octets(&entry.accept.id)?;
+    let octets = journal.octets(&entry.id)?;
     let results = (0u64..)
         .zip(entry.results.iter())
         .filter(|(_, (leaf_index, _))| *leaf_index < through)
@@ -286,8 +286,8 @@ fn add_message(
     writer.message(&Message {
         mek: entry.mek().ok_or(Error::Bug("a message to be sealed has no key"))?,
         accept_index: entry.accept_index,
-        id: entry.accept.id,
-        accepted_at: entry.accept.accepted_at,
+        id: entry.id,
+        accepted_at: entry.accepted_at,
         slice,
         octets: &octets,
         meta: &encoded,
@@ -313,7 +313,7 @@ fn add_event(
 
 /// A GAP leaf for a message whose octets cannot be read back, and the pass goes on without it.
 fn declare_lost(journal: &Journal, sealable: &mut Sealable, id: &MailId) -> Result<(), Error> {
-    let at = sealable.messages.iter().position(|entry| entry.accept.id == *id);
+    let at = sealable.messages.iter().position(|entry| entry.id == *id);
     let entry = sealable.messages.remove(at.ok_or(Error::Bug("another message than the pass has is damaged"))?);
     append(journal, Leaf::gap(entry.accept_index, entry.accept_index + 1)).map(|_| ())
 }

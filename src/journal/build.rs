@@ -7,8 +7,7 @@ use super::carried;
 use super::draft::Ticket;
 use super::effect::{Effect, Indexed, Origin, Resulted};
 use super::error::Answer;
-use super::file;
-use super::file::{Chunk, JournalFile, Streams};
+use super::file::{Chunk, JournalFile};
 use super::frame::{Acceptance, Body, Carrying, Frame, Leafing, PIECE_BYTES_MAX, Resulting};
 use super::leaf::Leaf;
 use super::message::{Kept, Message, ORIGINAL_STREAM, Parts};
@@ -16,6 +15,7 @@ use super::queue::{Carry, Commit, Inline, Job, Lazy, RecordPlace};
 use super::record;
 use super::record::{RecipientResult, takes};
 use super::state::State;
+use super::streams::Streams;
 use crate::mail::MailId;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -146,7 +146,7 @@ impl<'a> Batch<'a> {
         for Inline { stream, octets } in &commit.inline {
             let offsets = (0u64..).step_by(PIECE_BYTES_MAX);
             for (offset, piece) in offsets.zip(octets.chunks(PIECE_BYTES_MAX)) {
-                file::add(streams, *stream, self.chunk(id, *stream, offset, piece)?);
+                streams.add(*stream, self.chunk(id, *stream, offset, piece)?);
             }
         }
         let acceptance = Acceptance {
@@ -258,12 +258,12 @@ impl<'a> Batch<'a> {
     fn facts(&self, id: &MailId) -> Option<Facts> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let message = state.message(id)?;
-        let entry = &message.entry;
+        let held = &message.held;
         let before = self.ordinals.get(id).copied().unwrap_or_default();
         Some(Facts {
-            accept_index: entry.accept_index,
-            blinding: Arc::clone(&entry.blinding),
-            ordinal: entry.results.len() as u64 + before,
+            accept_index: held.accept_index,
+            blinding: Arc::clone(&held.blinding),
+            ordinal: held.results.len() as u64 + before,
             home: message.home.ordinal,
         })
     }
@@ -271,7 +271,7 @@ impl<'a> Batch<'a> {
     fn is_open(&self, id: &MailId, result: &RecipientResult) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let place = usize::try_from(result.recipient).ok();
-        let known = place.and_then(|at| state.message(id)?.entry.states.get(at));
+        let known = place.and_then(|at| state.message(id)?.held.states.get(at));
         known.is_none_or(|state| takes(state, &result.outcome)) && !self.ended.contains(&(*id, result.recipient))
     }
 }

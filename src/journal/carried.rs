@@ -3,10 +3,11 @@
 
 use super::blinding::{BLIND_BYTES, Blinding};
 use super::draft;
-use super::file::{JournalFile, Streams};
+use super::file::JournalFile;
 use super::frame::RECORD_STREAM;
 use super::message::{Kept, Message, Parts};
 use super::record::{Accept, RecipientResult, RecipientState};
+use super::streams::Streams;
 use crate::clock::Timestamp;
 use crate::crypto::Secret;
 use crate::mail::MailId;
@@ -90,15 +91,15 @@ impl Drop for Carried {
 impl Carried {
     /// Of an open message as it stands; `None` when its blinds are not at hand.
     pub fn of(message: &Message) -> Option<Carried> {
-        let entry = &message.entry;
-        let numbered = (0u32..).zip(entry.states.iter());
+        let held = &message.held;
+        let numbered = (0u32..).zip(held.states.iter());
         let open = numbered.filter_map(|(recipient, state)| Some(Open { recipient, state: OpenState::of(state)? }));
-        let ended = entry.results.iter().map(|(leaf, result)| Ended { leaf: *leaf, result: result.clone() });
+        let ended = held.results.iter().map(|(leaf, result)| Ended { leaf: *leaf, result: result.clone() });
         let blinding = blinding(message)?;
         let Blinding::Results { blinds, .. } = &blinding else { return None };
         Some(Carried {
-            accept_index: entry.accept_index,
-            accept: entry.accept_octets.to_vec(),
+            accept_index: held.accept_index,
+            accept: held.accept_octets.to_vec(),
             ended: ended.collect(),
             open: open.collect(),
             blinds: blinds.iter().flat_map(|blind| *blind.expose()).collect(),
@@ -125,21 +126,21 @@ impl Carried {
         }
         let blinds: Option<Vec<_>> = self.blinds.chunks(BLIND_BYTES).map(Secret::from_slice).collect();
         let blinding = Blinding::Results { first: self.ended.len() as u64, blinds: blinds? };
-        streams.retain(|stream, _| *stream == RECORD_STREAM || self.streams.contains(stream));
+        streams.retain(|stream| stream == RECORD_STREAM || self.streams.contains(&stream));
         let parts = Parts { streams, kept: Kept::Only(self.streams.clone()), blinding };
         let octets = self.accept.as_slice().into();
         let mut message = Message::new(accept, octets, self.accept_index, parts, home);
         for ended in &self.ended {
             message.apply(&ended.result);
         }
-        message.entry.results = Arc::new(self.ended.iter().map(|e| (e.leaf, e.result.clone())).collect());
+        message.held.results = Arc::new(self.ended.iter().map(|e| (e.leaf, e.result.clone())).collect());
         self.restore_open(&mut message)?;
         Some(message)
     }
 
     /// Every recipient that has not ended has a state here, and nobody else.
     fn restore_open(&self, message: &mut Message) -> Option<()> {
-        let states = Arc::make_mut(&mut message.entry.states);
+        let states = Arc::make_mut(&mut message.held.states);
         let pending = states.iter().filter(|state| state.is_pending()).count();
         for Open { recipient, state } in &self.open {
             let known = states.get_mut(usize::try_from(*recipient).ok()?)?;
@@ -151,10 +152,10 @@ impl Carried {
 
 /// The blinds of all results that can still come: each recipient that has not ended gives one at most.
 pub fn blinding(message: &Message) -> Option<Blinding> {
-    let entry = &message.entry;
+    let held = &message.held;
     let can_end = |state: &&RecipientState| state.is_pending() || **state == RecipientState::Refused;
-    let count = entry.states.iter().filter(can_end).count();
-    entry.blinding.results_from(entry.accept_index, entry.results.len() as u64, count)
+    let count = held.states.iter().filter(can_end).count();
+    held.blinding.results_from(held.accept_index, held.results.len() as u64, count)
 }
 
 impl OpenState {

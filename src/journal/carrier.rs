@@ -5,13 +5,13 @@ use super::Error;
 use super::carried::{CARRIED_BYTES_MAX, Carried};
 use super::draft::Drafting;
 use super::error::Answer;
-use super::file::Streams;
 use super::frame::{PIECE_BYTES_MAX, RECORD_STREAM};
 use super::journal::Shared;
 use super::message::Health;
 use super::queue::{Carry, Job, RecordPlace};
 use super::record;
 use super::state::State;
+use super::streams::Streams;
 use crate::mail::MailId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -160,7 +160,7 @@ fn plan(state: &State, files: &[Candidate]) -> Option<Vec<(MailId, u64)>> {
             let Some((_, needed)) = needed.get_mut(&ordinal) else { continue };
             if message.can_be_carried(sealed_through) {
                 needed.bytes += message.carried_bytes();
-                needed.messages.push((message.entry.accept.id, message.carried_bytes()));
+                needed.messages.push((message.held.id, message.carried_bytes()));
             } else {
                 needed.outlook = Outlook::Stuck;
             }
@@ -231,7 +231,7 @@ fn snapshot(state: &State, id: &MailId) -> Option<(Carried, Streams, u64)> {
 fn copy_streams(shared: &Shared, drafting: &Arc<Drafting>, wanted: &[u32], streams: &Streams) -> Result<(), Error> {
     let mut piece = Vec::new();
     for stream in wanted {
-        for chunk in streams.get(stream).into_iter().flatten() {
+        for chunk in streams.of(*stream) {
             piece.clear();
             chunk.read(&drafting.id, *stream, &mut piece)?;
             drafting.stream(&shared.queue, *stream, chunk.offset, &piece)?;

@@ -2,14 +2,14 @@
 
 use super::Error;
 use super::error::{Answer, Done};
-use super::file;
-use super::file::{Chunk, Streams};
+use super::file::Chunk;
 use super::frame::{PIECE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_STREAM};
 use super::journal::Shared;
 use super::message::ORIGINAL_STREAM;
 use super::queue::{Commit, Inline, Job, Queue, RecordPlace};
 use super::record;
 use super::record::{Accept, Content, Rendition};
+use super::streams::Streams;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
 use crate::crypto::Sha256;
@@ -103,7 +103,7 @@ impl Draft {
     /// The octets so far, for the ruling and rendering.
     pub fn octets(&self) -> Result<Vec<u8>, Error> {
         let streams = self.drafting.wait_until_settled()?;
-        let mut octets = file::read_stream(&streams, &self.drafting.id, ORIGINAL_STREAM)?;
+        let mut octets = streams.read(&self.drafting.id, ORIGINAL_STREAM)?;
         octets.extend_from_slice(&self.buffer);
         Ok(octets)
     }
@@ -199,7 +199,7 @@ impl Draft {
         let mut feed = |octets: &[u8]| originals.values_mut().for_each(|hasher| hasher.update(octets));
         let streams = self.drafting.wait_until_settled()?;
         let mut piece = Vec::new();
-        for chunk in streams.get(&ORIGINAL_STREAM).into_iter().flatten() {
+        for chunk in streams.of(ORIGINAL_STREAM) {
             piece.clear();
             chunk.read(&self.drafting.id, ORIGINAL_STREAM, &mut piece)?;
             feed(&piece);
@@ -326,7 +326,7 @@ impl Ticket {
     pub fn done(mut self, stream: u32, chunk: Chunk) {
         let Some(drafting) = self.0.take() else { return };
         let mut progress = drafting.lock();
-        file::add(&mut progress.streams, stream, chunk);
+        progress.streams.add(stream, chunk);
         progress.in_flight -= 1;
         drafting.settled.notify_all();
     }

@@ -59,9 +59,12 @@ impl Effect {
         match self {
             Effect::Piece { ticket, stream, chunk } => Told::Piece(ticket, stream, chunk),
             Effect::Accepted { message, leaf, cached, done } => {
-                let id = message.entry.accept.id;
+                let (id, mut message) = (message.held.id, *message);
+                if cached.is_none() {
+                    message.held.pack();
+                }
                 state.push_leaf(leaf);
-                state.accepted(*message, cached);
+                state.accepted(message, cached);
                 Told::Mail(done, id)
             }
             Effect::Carried { id, home, parts, done } => {

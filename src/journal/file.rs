@@ -11,7 +11,6 @@ use crate::crypto::sha256;
 use crate::durable::Disk;
 use crate::durable::DiskFile;
 use crate::mail::MailId;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,9 +124,6 @@ pub struct Chunk {
     pub length: u64,
 }
 
-/// The pieces of a message's streams, each in order of offset.
-pub type Streams = BTreeMap<u32, Vec<Chunk>>;
-
 impl Chunk {
     /// The chunk of a BODY frame placed in a batch that starts at `batch_at`.
     pub fn new(
@@ -156,40 +152,4 @@ impl Chunk {
             _ => Err(damaged("another frame stands in a piece's place".to_owned())),
         }
     }
-}
-
-/// Adds a piece in its place; pieces come in order but for damage.
-pub fn add(streams: &mut Streams, stream: u32, chunk: Chunk) {
-    let chunks = streams.entry(stream).or_default();
-    let at = chunks.partition_point(|c| c.offset < chunk.offset);
-    if chunks.get(at).is_none_or(|c| c.offset != chunk.offset) {
-        // Most streams have one piece, and stay in memory until they are sealed.
-        if chunks.is_empty() {
-            chunks.reserve_exact(1);
-        }
-        chunks.insert(at, chunk);
-    }
-}
-
-/// Whether the pieces of a stream make exactly `bytes` octets without a hole.
-pub fn is_complete(streams: &Streams, stream: u32, bytes: u64) -> bool {
-    let mut end = 0;
-    for chunk in streams.get(&stream).into_iter().flatten() {
-        if chunk.offset != end {
-            return false;
-        }
-        end += chunk.length;
-    }
-    end == bytes
-}
-
-/// Reads a whole stream.
-pub fn read_stream(streams: &Streams, id: &MailId, stream: u32) -> Result<Vec<u8>, Error> {
-    let chunks = streams.get(&stream).map_or(&[][..], Vec::as_slice);
-    let bytes = chunks.last().map_or(0, |c| c.offset + c.length);
-    let mut out = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-    for chunk in chunks {
-        chunk.read(id, stream, &mut out)?;
-    }
-    Ok(out)
 }

@@ -1,8 +1,7 @@
 //! From frames to state: what a replay learns from each frame. Never touches the disk but to read a long record back.
 
 use super::carried::{CARRIED_BYTES_MAX, Carried};
-use super::file;
-use super::file::{JournalFile, Streams};
+use super::file::JournalFile;
 use super::frame::{Acceptance, Carrying, Frame, RECORD_BYTES_MAX, RECORD_STREAM, Resulting};
 use super::leaf::{Leaf, LeafKind};
 use super::message::{Kept, Message, Parts};
@@ -10,6 +9,7 @@ use super::readers;
 use super::readers::{Accepted, Said};
 use super::record::RecipientResult;
 use super::state::State;
+use super::streams::Streams;
 use super::walk::Found;
 use crate::mail::MailId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -43,7 +43,7 @@ impl Ingest {
     /// Takes in what one frame said.
     pub fn hear(&mut self, file: &Arc<JournalFile>, needs: &mut Needs, said: Said) {
         match said {
-            Said::Piece { id, stream, chunk } => file::add(self.drafts.entry(id).or_default(), stream, chunk),
+            Said::Piece { id, stream, chunk } => self.drafts.entry(id).or_default().add(stream, chunk),
             Said::Accepted(accepted) => {
                 let (id, index) = (accepted.accept.id, accepted.index);
                 if self.accepted(file, needs, *accepted).is_none() {
@@ -114,13 +114,13 @@ impl Ingest {
         let mut message = carried.restore(id, streams, file)?;
         if let Some(former) = self.state.message(&id) {
             needs.homes.insert(former.home.ordinal);
-            if carried.accept_index() >= self.state.sealed_through() && former.entry.mek().is_some() {
+            if carried.accept_index() >= self.state.sealed_through() && former.held.mek().is_some() {
                 // This archive is older than the CARRY: the message must be sealed again, and stays where all of it is.
                 return Some(());
             }
             for stream in carried.streams() {
                 if !message.has_whole(*stream) && former.has_whole(*stream) {
-                    message.streams.extend(former.streams.get(stream).map(|chunks| (*stream, chunks.clone())));
+                    message.streams.replace(*stream, &former.streams);
                 }
             }
         }
@@ -141,8 +141,8 @@ impl Ingest {
             needs.homes.insert(message.home.ordinal);
         }
         if let Some(index) = resulting.leaf {
-            let accept_index = message.entry.accept_index;
-            let leaf = message.entry.blinding.result_leaf(accept_index, resulting.ordinal, resulting.record)?;
+            let accept_index = message.held.accept_index;
+            let leaf = message.held.blinding.result_leaf(accept_index, resulting.ordinal, resulting.record)?;
             self.state.resulted(&resulting.id, index, result);
             self.leaf(needs, index, leaf.octets().into());
         }
@@ -160,9 +160,7 @@ impl Ingest {
 fn record_octets(id: &MailId, record: Option<&[u8]>, bytes: u64, most: u64, streams: &Streams) -> Option<Vec<u8>> {
     let octets = match record {
         Some(record) => record.to_vec(),
-        None if bytes <= most && file::is_complete(streams, RECORD_STREAM, bytes) => {
-            file::read_stream(streams, id, RECORD_STREAM).ok()?
-        }
+        None if bytes <= most && streams.is_complete(RECORD_STREAM, bytes) => streams.read(id, RECORD_STREAM).ok()?,
         None => return None,
     };
     (octets.len() as u64 == bytes).then_some(octets)

@@ -5,6 +5,7 @@ use super::carrier::Carrier;
 use super::draft::Draft;
 use super::error::{Answer, Done};
 use super::header::MAIL_FILES_MAX;
+use super::held::Held;
 use super::leaf::Leaf;
 use super::message::Reader;
 use super::mirror::Mirror;
@@ -127,7 +128,7 @@ impl Journal {
             tracing::warn!(%error, "deliveries before a kill could not be recorded: some may be repeated");
             0
         });
-        report.pending = journal.shared.state().messages().filter(|m| m.entry.is_pending()).count();
+        report.pending = journal.shared.state().messages().filter(|m| m.held.is_pending()).count();
         Ok((journal, report))
     }
 
@@ -135,7 +136,7 @@ impl Journal {
     fn remember(&self, left: Vec<Delivered>) -> Result<usize, Error> {
         let is_open = |one: &Delivered| {
             let state = self.shared.state();
-            let states = state.message(&one.id).map(|message| Arc::clone(&message.entry.states));
+            let states = state.message(&one.id).map(|message| Arc::clone(&message.held.states));
             let at = usize::try_from(one.result.recipient).ok();
             let known = states.as_ref().and_then(|states| states.get(at?));
             known.is_some_and(|known| takes(known, &one.result.outcome))
@@ -245,7 +246,7 @@ impl Journal {
         let mut open = Vec::with_capacity(results.len());
         for mut result in results {
             let place = usize::try_from(result.recipient).ok();
-            let known = place.and_then(|at| message.entry.states.get(at));
+            let known = place.and_then(|at| message.held.states.get(at));
             if takes(known.ok_or(Error::OutOfBounds("no such recipient"))?, &result.outcome) {
                 clip(&mut result);
                 open.push(result);
@@ -314,16 +315,25 @@ impl Journal {
 
     /// A message.
     pub fn entry(&self, id: &MailId) -> Option<Entry> {
-        self.shared.state().message(id).map(|m| m.entry.clone())
+        let held = self.shared.state().message(id).map(|m| m.held.clone());
+        held.map(|held| held.entry())
     }
     /// All messages that are not both sealed and final, in the order of acceptance.
     pub fn entries(&self) -> Vec<Entry> {
-        in_order(self.shared.state().messages().map(|m| m.entry.clone()).collect())
+        in_order(self.shared.state().messages().map(|m| m.held.clone()).collect())
     }
     /// Messages with a recipient to deliver to, in the order of acceptance.
     pub fn pending(&self) -> Vec<Entry> {
         let state = self.shared.state();
-        in_order(state.messages().map(|m| &m.entry).filter(|e| e.is_pending()).cloned().collect())
+        in_order(state.messages().map(|m| &m.held).filter(|held| held.is_pending()).cloned().collect())
+    }
+
+    /// The same, by id.
+    pub fn pending_ids(&self) -> Vec<MailId> {
+        let state = self.shared.state();
+        let mut pending: Vec<&Held> = state.messages().map(|m| &m.held).filter(|held| held.is_pending()).collect();
+        pending.sort_unstable_by_key(|held| held.accept_index);
+        pending.into_iter().map(|held| held.id).collect()
     }
 
     /// The octets as received, checked against the record's hash.
@@ -448,9 +458,9 @@ fn claim(disk: &dyn Disk, settings: &Settings) -> Result<Box<dyn Any + Send>, Er
     disk.lock(&settings.dir).map_err(|e| if e.kind() == io::ErrorKind::WouldBlock { Error::Locked } else { failed(e) })
 }
 
-fn in_order(mut entries: Vec<Entry>) -> Vec<Entry> {
-    entries.sort_unstable_by_key(|e| e.accept_index);
-    entries
+fn in_order(mut held: Vec<Held>) -> Vec<Entry> {
+    held.sort_unstable_by_key(|held| held.accept_index);
+    held.iter().map(Held::entry).collect()
 }
 
 /// Bounds what strangers put into a result.

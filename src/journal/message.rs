@@ -2,11 +2,12 @@
 
 use super::Error;
 use super::blinding::Blinding;
-use super::file;
-use super::file::{JournalFile, Streams};
+use super::file::JournalFile;
+use super::held::Held;
 use super::queue::{FRAME_OVERHEAD_BYTES, result_bytes};
 use super::record;
-use super::record::{Accept, Content, Entry, RecipientResult, RecipientState};
+use super::record::{Accept, Content, RecipientResult, RecipientState};
+use super::streams::Streams;
 use crate::crypto::Sha256;
 use crate::crypto::sha256;
 use std::collections::BTreeSet;
@@ -19,7 +20,7 @@ const STATE_BYTES: usize = 96;
 
 /// One accepted message.
 pub struct Message {
-    pub entry: Entry,
+    pub held: Held,
     /// Its pieces; those of a long record too, for a replay reads them and their files must stay.
     pub streams: Streams,
     /// Which streams are here.
@@ -76,29 +77,22 @@ impl Message {
         home: &Arc<JournalFile>,
     ) -> Message {
         let Parts { streams, kept, blinding } = parts;
-        let entry = Entry {
-            states: Arc::new(record::initial_states(&accept)),
-            accept: Arc::new(accept),
-            accept_octets,
-            accept_index,
-            results: Arc::new(Vec::new()),
-            blinding: Arc::new(blinding),
-        };
+        let held = Held::new(accept, accept_octets, accept_index, blinding);
         let home = Arc::clone(home);
-        Message { entry, streams, kept, home, unlogged: 0, changes: 0, health: Health::Whole }
+        Message { held, streams, kept, home, unlogged: 0, changes: 0, health: Health::Whole }
     }
 
     /// Moves to another home, where its CARRY is durable.
     pub fn move_to(&mut self, home: Arc<JournalFile>, parts: Parts) {
         let Parts { streams, kept, blinding } = parts;
         (self.home, self.streams, self.kept) = (home, streams, kept);
-        self.entry.blinding = Arc::new(blinding);
+        self.held.blinding = Arc::new(blinding);
     }
 
     /// Shows a result in the states.
     pub fn apply(&mut self, result: &RecipientResult) {
         self.changes += 1;
-        let states = Arc::make_mut(&mut self.entry.states);
+        let states = Arc::make_mut(&mut self.held.states);
         if let Some(state) = usize::try_from(result.recipient).ok().and_then(|at| states.get_mut(at)) {
             record::apply(state, result);
         }
@@ -106,41 +100,39 @@ impl Message {
 
     /// No recipient is pending and every result is durable.
     pub fn is_final(&self) -> bool {
-        self.unlogged == 0 && !self.entry.is_pending()
+        self.unlogged == 0 && !self.held.is_pending()
     }
 
     /// The index behind the last leaf about this message.
     pub fn leaves_end(&self) -> u64 {
-        self.entry.results.last().map_or(self.entry.accept_index, |(leaf, _)| *leaf) + 1
+        self.held.results.last().map_or(self.held.accept_index, |(leaf, _)| *leaf) + 1
     }
 
     /// Whether every stream that should be here is here without a hole.
     pub fn is_complete(&self) -> bool {
-        self.stream_lengths().filter(|(stream, _)| self.kept.has(*stream)).all(|(stream, _)| self.has_whole(stream))
+        let is_whole = |(stream, bytes): (u32, Option<u64>)| bytes.is_some_and(|b| self.streams.is_complete(stream, b));
+        stream_lengths(&self.held.accept()).filter(|(stream, _)| self.kept.has(*stream)).all(is_whole)
     }
 
     /// Whether a stream is here without a hole.
     pub fn has_whole(&self, stream: u32) -> bool {
-        let bytes = self.stream_lengths().find(|(number, _)| *number == stream).and_then(|(_, bytes)| bytes);
-        bytes.is_some_and(|bytes| file::is_complete(&self.streams, stream, bytes))
-    }
-
-    /// The streams the record speaks of, and their lengths; `None` for one that contradicts it.
-    fn stream_lengths(&self) -> impl Iterator<Item = (u32, Option<u64>)> {
-        let accept = &self.entry.accept;
-        let own = accept.renditions.iter().filter_map(|r| match r.content {
-            Content::Original => None,
-            Content::Own(stream) => Some((stream, r.bytes.checked_sub(r.prefix.len() as u64))),
-        });
-        std::iter::once((ORIGINAL_STREAM, Some(accept.body_bytes))).chain(own)
+        let bytes =
+            stream_lengths(&self.held.accept()).find(|(number, _)| *number == stream).and_then(|(_, bytes)| bytes);
+        bytes.is_some_and(|bytes| self.streams.is_complete(stream, bytes))
     }
 
     /// The streams that open renditions need, and the octets as received while a recipient is parked.
     pub fn needed_streams(&self) -> Vec<u32> {
-        let is_open = |recipient: &u32| self.entry.state(*recipient).is_some_and(RecipientState::is_pending);
-        let open = self.entry.accept.renditions.iter().filter(|r| r.recipients.iter().any(is_open));
+        let is_open = |recipient: &u32| {
+            usize::try_from(*recipient)
+                .ok()
+                .and_then(|at| self.held.states.get(at))
+                .is_some_and(RecipientState::is_pending)
+        };
+        let accept = self.held.accept();
+        let open = accept.renditions.iter().filter(|r| r.recipients.iter().any(is_open));
         let mut needed: BTreeSet<u32> = open.map(|r| r.content.stream()).collect();
-        if self.entry.states.iter().any(|state| matches!(state, RecipientState::Parked { .. })) {
+        if self.held.states.iter().any(|state| matches!(state, RecipientState::Parked { .. })) {
             needed.insert(ORIGINAL_STREAM);
         }
         needed.into_iter().collect()
@@ -149,23 +141,32 @@ impl Message {
     /// Whether a CARRY may move it: still open, whole, all leaves sealed and all results durable.
     pub fn can_be_carried(&self, sealed_through: u64) -> bool {
         let settled = self.unlogged == 0 && self.leaves_end() <= sealed_through;
-        settled && self.entry.is_pending() && self.health == Health::Whole
+        settled && self.held.is_pending() && self.health == Health::Whole
     }
 
     /// Octets a CARRY writes, about.
     pub fn carried_bytes(&self) -> u64 {
-        let chunks = self.needed_streams().into_iter().filter_map(|stream| self.streams.get(&stream)).flatten();
+        let chunks = self.needed_streams().into_iter().flat_map(|stream| self.streams.of(stream));
         let pieces: usize = chunks.map(|chunk| chunk.bytes + FRAME_OVERHEAD_BYTES).sum();
-        let results: usize = self.entry.results.iter().map(|(_, result)| result_bytes(result)).sum();
-        let states = self.entry.states.len() * STATE_BYTES + self.entry.states.iter().map(said).sum::<usize>();
-        (pieces + results + states + self.entry.accept_octets.len() + FRAME_OVERHEAD_BYTES) as u64
+        let results: usize = self.held.results.iter().map(|(_, result)| result_bytes(result)).sum();
+        let states = self.held.states.len() * STATE_BYTES + self.held.states.iter().map(said).sum::<usize>();
+        (pieces + results + states + self.held.accept_octets.len() + FRAME_OVERHEAD_BYTES) as u64
     }
 
     /// The ordinals of the files it has a frame in.
     pub fn files(&self) -> BTreeSet<u64> {
-        let chunks = self.streams.values().flatten().map(|chunk| chunk.file.ordinal);
+        let chunks = self.streams.chunks().map(|chunk| chunk.file.ordinal);
         chunks.chain([self.home.ordinal]).collect()
     }
+}
+
+/// The streams a record speaks of, and their lengths; `None` for one that contradicts it.
+fn stream_lengths(accept: &Accept) -> impl Iterator<Item = (u32, Option<u64>)> {
+    let own = accept.renditions.iter().filter_map(|r| match r.content {
+        Content::Original => None,
+        Content::Own(stream) => Some((stream, r.bytes.checked_sub(r.prefix.len() as u64))),
+    });
+    std::iter::once((ORIGINAL_STREAM, Some(accept.body_bytes))).chain(own)
 }
 
 /// Octets of what an open state quotes.
@@ -202,7 +203,7 @@ impl Reader {
         if !self.kept.has(stream) {
             return Err(Error::NotKept(self.accept.id));
         }
-        file::read_stream(&self.streams, &self.accept.id, stream)
+        self.streams.read(&self.accept.id, stream)
     }
 
     /// Prefix and content of a rendition, checked against its hash.

@@ -17,6 +17,7 @@ mod file;
 mod fixtures;
 mod frame;
 mod header;
+mod held;
 mod ingest;
 mod inspect;
 #[allow(clippy::module_inception, reason = "the room's front door")]
@@ -35,12 +36,14 @@ mod settings;
 mod simulation;
 mod spares;
 mod state;
+mod streams;
 mod survey;
 mod walk;
 mod writer;
 
 pub use draft::{AcceptDraft, DRAFT_MEMORY_BYTES, Draft, RenditionDraft};
 pub use error::{Class, Done, Error};
+pub use held::Held;
 pub use inspect::{Inspected, InspectedBatch, inspect};
 pub use journal::{Journal, REPLY_BYTES_MAX, Sync};
 pub use leaf::{

@@ -2,6 +2,7 @@
 //! a fixed CBOR form; never I/O.
 
 use super::blinding::Blinding;
+use super::held::Held;
 use super::leaf::Leaf;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
@@ -321,7 +322,7 @@ pub struct LateResult {
 #[derive(Clone, Debug, Default)]
 pub struct Sealable {
     /// Messages accepted in the range, in log order; their `results` end at the pass's index.
-    pub messages: Vec<Entry>,
+    pub messages: Vec<Held>,
     /// Results whose leaf lies in the range and whose message was accepted before it, in log order.
     pub results: Vec<LateResult>,
 }

@@ -194,8 +194,8 @@ impl Replaying<'_> {
         let mut unsealed = Vec::new();
         for message in self.ingest.state.messages_mut().filter(|m| !m.is_complete()) {
             message.health = Health::Damaged;
-            self.report.damaged_messages.push(message.entry.accept.id);
-            let index = message.entry.accept_index;
+            self.report.damaged_messages.push(message.held.id);
+            let index = message.held.accept_index;
             if index >= sealed_through {
                 unsealed.push((index, index + 1));
             }
@@ -223,10 +223,11 @@ impl Replaying<'_> {
         self.report.damage.append(&mut self.ingest.faults);
         self.report.files = self.files.len();
         self.report.messages = self.ingest.state.messages().count();
-        self.report.pending = self.ingest.state.messages().filter(|m| m.entry.is_pending()).count();
+        self.report.pending = self.ingest.state.messages().filter(|m| m.held.is_pending()).count();
         let next_ordinal = survey.newest().map_or(1, |h| h.ordinal + 1);
         let next_number = survey.next_number;
-        let Replaying { ingest, files, report, .. } = self;
+        let Replaying { mut ingest, files, report, .. } = self;
+        ingest.state.messages_mut().for_each(|message| message.held.pack());
         Replayed { state: ingest.state, files, next_ordinal, next_number, free, report }
     }
 

@@ -1,7 +1,8 @@
 //! What the journal knows in memory: messages, the unsealed end of the log, and what is sealed. Never does I/O.
 
+use super::held::Held;
 use super::message::{Health, Message, Reader};
-use super::record::{Content, Entry, LateResult, LeafEntry, RecipientResult, RecipientState, Sealable};
+use super::record::{Content, LateResult, LeafEntry, RecipientResult, RecipientState, Sealable};
 use crate::clock::Timestamp;
 use crate::mail::MailId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -60,7 +61,7 @@ impl State {
     /// When the oldest message not yet sealed was accepted.
     pub fn oldest_unsealed(&self) -> Option<Timestamp> {
         self.events.values().find_map(|event| match event {
-            Event::Accept(id) => self.messages.get(id).map(|m| m.entry.accept.accepted_at),
+            Event::Accept(id) => self.messages.get(id).map(|m| m.held.accepted_at),
             Event::Result(..) => None,
         })
     }
@@ -85,27 +86,29 @@ impl State {
 
     /// Adds an accepted message, whose ACCEPT is durable.
     pub fn accepted(&mut self, message: Message, cached: Option<Arc<[u8]>>) {
-        let (id, index) = (message.entry.accept.id, message.entry.accept_index);
+        let (id, index) = (message.held.id, message.held.accept_index);
         if index >= self.sealed_through {
             self.events.insert(index, Event::Accept(id));
-            self.unsealed_bytes += message.entry.accept.body_bytes;
-        }
-        if let Some(octets) = cached {
-            self.cache.put(id, octets);
+            self.unsealed_bytes += message.held.body_bytes;
         }
         self.messages.insert(id, message);
+        if let Some(octets) = cached {
+            for fallen in self.cache.put(id, octets) {
+                self.pack(&fallen);
+            }
+        }
     }
 
     /// A message that a replay finds carried, in place of what was known of it.
     pub fn carried(&mut self, message: Message) {
-        self.messages.insert(message.entry.accept.id, message);
+        self.messages.insert(message.held.id, message);
     }
 
     /// Adds a terminal result, whose RESULT is durable with this leaf. The states must show it already.
     pub fn resulted(&mut self, id: &MailId, leaf: u64, result: RecipientResult) {
         let Some(message) = self.messages.get_mut(id) else { return };
         message.changes += 1;
-        let results = Arc::make_mut(&mut message.entry.results);
+        let results = Arc::make_mut(&mut message.held.results);
         if results.is_empty() {
             // Most messages have one result, which stays until it is sealed.
             results.reserve_exact(1);
@@ -119,8 +122,16 @@ impl State {
     /// Something came of a delivery: unless a first attempt is still to be made, the next reader comes in minutes.
     pub fn cool(&mut self, id: &MailId) {
         let is_new = |state: &RecipientState| matches!(state, RecipientState::Pending { attempts: 0, .. });
-        if !self.messages.get(id).is_some_and(|message| message.entry.states.iter().any(is_new)) {
+        if !self.messages.get(id).is_some_and(|message| message.held.states.iter().any(is_new)) {
             self.cache.drop(id);
+            self.pack(id);
+        }
+    }
+
+    /// Keeps the record of a message as octets alone: nobody will ask for it soon.
+    fn pack(&mut self, id: &MailId) {
+        if let Some(message) = self.messages.get_mut(id) {
+            message.held.pack();
         }
     }
 
@@ -143,14 +154,17 @@ impl State {
 
     /// Whether a rendition consists of octets that are still in memory.
     pub fn is_cached(&self, id: &MailId, rendition: usize) -> bool {
-        let rendition = self.messages.get(id).and_then(|message| message.entry.accept.renditions.get(rendition));
-        rendition.is_some_and(|rendition| rendition.content == Content::Original) && self.cache.bodies.contains_key(id)
+        let is_received = |message: &Message| {
+            let accept = message.held.accept();
+            accept.renditions.get(rendition).is_some_and(|rendition| rendition.content == Content::Original)
+        };
+        self.cache.bodies.contains_key(id) && self.messages.get(id).is_some_and(is_received)
     }
 
     /// What reading a message's octets needs.
     pub fn reader(&self, id: &MailId) -> Option<Reader> {
         let message = self.messages.get(id)?;
-        let accept = Arc::clone(&message.entry.accept);
+        let accept = message.held.accept();
         let (streams, kept) = (message.streams.clone(), message.kept.clone());
         Some(Reader { accept, streams, kept, cached: self.cache.octets(id) })
     }
@@ -167,22 +181,22 @@ impl State {
         sealable
     }
 
-    fn sealable_entry(&self, id: &MailId, through: u64) -> Option<Entry> {
+    fn sealable_entry(&self, id: &MailId, through: u64) -> Option<Held> {
         let message = self.messages.get(id).filter(|m| m.health == Health::Whole)?;
-        message.entry.mek()?;
-        let mut entry = message.entry.clone();
-        if entry.results.last().is_some_and(|(leaf, _)| *leaf >= through) {
-            Arc::make_mut(&mut entry.results).retain(|(leaf, _)| *leaf < through);
+        message.held.mek()?;
+        let mut held = message.held.clone();
+        if held.results.last().is_some_and(|(leaf, _)| *leaf >= through) {
+            Arc::make_mut(&mut held.results).retain(|(leaf, _)| *leaf < through);
         }
-        Some(entry)
+        Some(held)
     }
 
     fn late_result(&self, id: &MailId, leaf_index: u64, ordinal: usize) -> Option<LateResult> {
-        let entry = &self.messages.get(id)?.entry;
-        let (_, result) = entry.results.get(ordinal)?;
-        (entry.accept_index < self.sealed_through).then(|| LateResult {
+        let held = &self.messages.get(id)?.held;
+        let (_, result) = held.results.get(ordinal)?;
+        (held.accept_index < self.sealed_through).then(|| LateResult {
             id: *id,
-            accept_index: entry.accept_index,
+            accept_index: held.accept_index,
             leaf_index,
             ordinal: ordinal as u64,
             result: result.clone(),
@@ -198,7 +212,7 @@ impl State {
         let unsealed = self.events.split_off(&through);
         for event in std::mem::replace(&mut self.events, unsealed).into_values() {
             if let Event::Accept(id) = event {
-                let bytes = self.messages.get(&id).map_or(0, |m| m.entry.accept.body_bytes);
+                let bytes = self.messages.get(&id).map_or(0, |m| m.held.body_bytes);
                 self.unsealed_bytes = self.unsealed_bytes.saturating_sub(bytes);
             }
         }
@@ -232,14 +246,20 @@ struct Cache {
 }
 
 impl Cache {
-    fn put(&mut self, id: MailId, octets: Arc<[u8]>) {
+    /// Those that fell out for it.
+    fn put(&mut self, id: MailId, octets: Arc<[u8]>) -> Vec<MailId> {
+        let mut fallen = Vec::new();
         self.bytes += octets.len();
         self.order.push_back(id);
         self.bodies.insert(id, octets);
         while self.bytes > CACHE_BYTES_MAX || self.order.len() > 2 * self.bodies.len() + 64 {
             let Some(oldest) = self.order.pop_front() else { break };
-            self.drop(&oldest);
+            if self.bodies.contains_key(&oldest) {
+                self.drop(&oldest);
+                fallen.push(oldest);
+            }
         }
+        fallen
     }
     fn octets(&self, id: &MailId) -> Option<Arc<[u8]>> {
         self.bodies.get(id).map(Arc::clone)

@@ -76,7 +76,7 @@ fn other_octets_than_were_accepted_are_noticed_with_the_key() {
     let summary = crate::mail::summary::summarize(octets);
     let meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), Vec::new(), summary).encode();
     let (mek, accept_index, id, accepted_at) =
-        (entry.mek().expect("a key"), entry.accept_index, entry.accept.id, entry.accept.accepted_at);
+        (entry.mek().expect("a key"), entry.accept_index, entry.id, entry.accepted_at);
     writer.message(&Message { mek, accept_index, id, accepted_at, slice: 1, octets, meta: &meta }).expect("added");
     let written = writer.finish(wraps).expect("written");
     let seal = world.archive.describe(&written, accept_index + 1, Vec::new());

@@ -114,7 +114,7 @@ fn status(places: &Places, config_path: &Path, out: &Out) -> Result<(), Failure>
         None => {
             let (journal, archive) = offline::open_store(config_path)?;
             let mut status = rows::archive::status(&archive, Some(&journal)).map_err(Failure::bad)?;
-            status["queued"] = Value::from(journal.pending().len());
+            status["queued"] = Value::from(journal.pending_ids().len());
             vec![status]
         }
     };

@@ -81,7 +81,7 @@ impl Desk {
     fn status(&self) -> Result<Value, String> {
         let journal = self.post.journal();
         let mut status = rows::archive::status(self.post.archive(), Some(journal)).map_err(|e| e.to_string())?;
-        status["queued"] = Value::from(journal.pending().len());
+        status["queued"] = Value::from(journal.pending_ids().len());
         status["view"] = Value::from(self.reading.state().word());
         Ok(status)
     }

@@ -75,8 +75,10 @@ impl Delivery {
 
     /// Delivers what the journal holds and what is accepted from now on, until `closing`.
     pub async fn run(self: Arc<Self>, mut accepted: AcceptedIds) {
-        for entry in self.post.journal().pending() {
-            self.enqueue(&entry);
+        for id in self.post.journal().pending_ids() {
+            if let Some(entry) = self.post.journal().entry(&id) {
+                self.enqueue(&entry);
+            }
         }
         loop {
             let due = self.advance();

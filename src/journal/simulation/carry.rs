@@ -267,7 +267,7 @@ fn a_bent_record_is_refused_or_makes_sense() {
         carried.restore(ids[1], Default::default(), &home)
     };
     let whole = restored(&record).expect("reads back");
-    assert_eq!(whole.entry.states, journal.entry(&ids[1]).expect("there").states);
+    assert_eq!(whole.held.states, journal.entry(&ids[1]).expect("there").states);
     let mut random = Random(1);
     for _ in 0..20_000 {
         let mut bent = record.clone();
@@ -280,8 +280,8 @@ fn a_bent_record_is_refused_or_makes_sense() {
             }
         }
         let Some(message) = restored(&bent) else { continue };
-        assert_eq!(message.entry.accept.id, ids[1]);
-        assert_eq!(message.entry.states.len(), message.entry.accept.envelope.recipients.len());
+        assert_eq!(message.held.id, ids[1]);
+        assert_eq!(message.held.states.len(), message.held.accept().envelope.recipients.len());
     }
 }
 

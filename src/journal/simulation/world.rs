@@ -215,7 +215,7 @@ impl World {
     pub fn seal(&mut self, journal: &Journal) -> Result<(), Error> {
         let through = journal.durable_leaves();
         for entry in journal.sealable(through).messages {
-            self.sealed.insert(entry.accept.id, journal.octets(&entry.accept.id)?);
+            self.sealed.insert(entry.id, journal.octets(&entry.id)?);
         }
         let (answer, receiver) = self.answer();
         let leaf = Leaf::new(LeafKind::Seal, vec![1; 40]).expect("short");

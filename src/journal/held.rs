@@ -1,0 +1,84 @@
+//! What the journal keeps of a message in memory until it is sealed and final: its record as octets, and decoded only while its
+//! first delivery is near.
+
+use super::blinding::Blinding;
+use super::record;
+use super::record::{Accept, Entry, RecipientResult, RecipientState};
+use crate::clock::Timestamp;
+use crate::crypto::Secret;
+use crate::mail::MailId;
+use std::sync::Arc;
+
+/// A message's record and how far its delivery is. Cheap to clone; a snapshot that does not change under its holder.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The message.
+    pub id: MailId,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// Octets as received.
+    pub body_bytes: u64,
+    /// The record's CBOR, verbatim as committed to.
+    pub accept_octets: Arc<[u8]>,
+    /// The index of its ACCEPT leaf.
+    pub accept_index: u64,
+    /// One state per recipient, in envelope order.
+    pub states: Arc<Vec<RecipientState>>,
+    /// Terminal results with the index of their leaf, in log order. The position in this list is the result's ordinal.
+    pub results: Arc<Vec<(u64, RecipientResult)>>,
+    pub(super) blinding: Arc<Blinding>,
+    /// The record decoded, while somebody will ask for it soon.
+    decoded: Option<Arc<Accept>>,
+}
+
+impl Held {
+    /// A message as its record has it, nothing delivered yet. `accept_octets` are the record's.
+    pub(super) fn new(accept: Accept, accept_octets: Arc<[u8]>, accept_index: u64, blinding: Blinding) -> Held {
+        Held {
+            id: accept.id,
+            accepted_at: accept.accepted_at,
+            body_bytes: accept.body_bytes,
+            accept_octets,
+            accept_index,
+            states: Arc::new(record::initial_states(&accept)),
+            results: Arc::new(Vec::new()),
+            blinding: Arc::new(blinding),
+            decoded: Some(Arc::new(accept)),
+        }
+    }
+
+    /// The record.
+    pub(super) fn accept(&self) -> Arc<Accept> {
+        let decode = || minicbor::decode(&self.accept_octets).map(Arc::new);
+        let decoded = self.decoded.clone().map_or_else(decode, Ok);
+        decoded.unwrap_or_else(|_| unreachable!("it was read from these octets, or they were made of it"))
+    }
+
+    /// Keeps the octets alone: a third of the memory, and reading them takes microseconds.
+    pub(super) fn pack(&mut self) {
+        self.decoded = None;
+    }
+
+    /// As users of the journal see it.
+    pub(super) fn entry(&self) -> Entry {
+        Entry {
+            accept: self.accept(),
+            accept_octets: Arc::clone(&self.accept_octets),
+            accept_index: self.accept_index,
+            states: Arc::clone(&self.states),
+            results: Arc::clone(&self.results),
+            blinding: Arc::clone(&self.blinding),
+        }
+    }
+
+    /// The message key, for the sealer only: it encrypts one message in one archive unit. `None` once that unit is sealed and the
+    /// message was carried.
+    pub fn mek(&self) -> Option<&Secret<32>> {
+        self.blinding.key()
+    }
+
+    /// Whether any recipient is still to be delivered to.
+    pub fn is_pending(&self) -> bool {
+        self.states.iter().any(RecipientState::is_pending)
+    }
+}
