@@ -14,7 +14,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Pause after a failed pass.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Leaves that are not sealed yet and call for a pass whatever their age: each message has a few, and a place in memory until then.
-const UNSEALED_LEAVES_MAX: u64 = 6_000;
+const UNSEALED_LEAVES_MAX: u64 = 3_000;
 /// Requests that may wait.
 const REQUESTS_MAX: usize = 64;
 
