@@ -87,7 +87,7 @@ pub struct Route {
     pub source_address: Vec<IpAddr>,
     /// Text of the field `X-Sealpost-Marker` on top of each message on this route.
     pub marker: Option<Marker>,
-    /// Connections at once.
+    /// Connections at once, at most: a quick next hop gets fewer.
     #[serde(default = "connections")]
     pub connections: usize,
 }

@@ -1,11 +1,20 @@
 //! What is to be delivered when, and by how many connections. A data structure: no I/O, no clock, no tasks.
 //!
 //! A job is one rendition of one message to one route. A route that could not be reached is down until a moment: its jobs stay
-//! ready, and one of them probes it then (a dead route is probed, not hammered).
+//! ready, and one of them probes it then (a dead route is probed, not hammered). A route that answers quickly gets a few
+//! connections only: more would not be faster, and each may leave one message in doubt when this process is killed.
 
 use crate::clock::Timestamp;
 use crate::mail::MailId;
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::time::Duration;
+
+/// Connections to a next hop that answers quickly.
+const QUICK_CONNECTIONS: usize = 6;
+/// A transaction that takes longer is mostly waiting, and others can be made meanwhile.
+const QUICK: Duration = Duration::from_millis(20);
+/// The share of the latest transaction in the average is one of this many.
+const AVERAGED: u32 = 8;
 
 /// One transaction to make, and to make again until every recipient is final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +53,8 @@ struct RouteAgenda {
     ready: VecDeque<Job>,
     workers: usize,
     workers_max: usize,
+    /// What a transaction takes, on average.
+    takes: Duration,
     failures: u32,
     down: Option<Down>,
 }
@@ -74,19 +85,21 @@ impl RouteAgenda {
     fn places(&self, now: Timestamp) -> usize {
         match (self.is_down(now), self.failures) {
             (true, _) => 0,
-            (false, 0) => self.workers_max,
+            (false, 0) if self.takes > QUICK => self.workers_max,
+            (false, 0) => self.workers_max.min(QUICK_CONNECTIONS),
             (false, _) => 1,
         }
     }
 }
 
 impl Agenda {
-    /// For routes with these many connections each.
+    /// For routes with at most these many connections each.
     pub fn new(connections: impl IntoIterator<Item = usize>) -> Agenda {
         let route = |workers_max: usize| RouteAgenda {
             ready: VecDeque::new(),
             workers: 0,
             workers_max: workers_max.max(1),
+            takes: Duration::ZERO,
             failures: 0,
             down: None,
         };
@@ -126,10 +139,10 @@ impl Agenda {
         Workers::StartOne
     }
 
-    /// The next job for a worker of this route; `None` when there is none, or the route is down.
+    /// The next job for a worker of this route; `None` when there is none, the route is down, or fewer workers suffice.
     pub fn take(&mut self, route: usize, now: Timestamp) -> Option<Job> {
         let this = &mut self.routes[route];
-        let job = if this.is_down(now) { None } else { this.ready.pop_front() };
+        let job = if this.workers > this.places(now) { None } else { this.ready.pop_front() };
         self.taken.extend(job);
         job
     }
@@ -162,9 +175,10 @@ impl Agenda {
         this.down = Some(Down { until: until(this.failures), reply: reply.to_owned() });
     }
 
-    /// The route answered.
-    pub fn reached(&mut self, route: usize, now: Timestamp) -> (Workers, Answered) {
+    /// The route answered: a transaction took so long.
+    pub fn reached(&mut self, route: usize, now: Timestamp, took: Duration) -> (Workers, Answered) {
         let this = &mut self.routes[route];
+        this.takes = (this.takes * (AVERAGED - 1) + took) / AVERAGED;
         let answered = if this.failures == 0 { Answered::AsEver } else { Answered::Again };
         (this.failures, this.down) = (0, None);
         (self.staff(route, now), answered)
@@ -265,6 +279,28 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_route_gets_more_connections_and_a_quick_one_few() {
+        let mut agenda = Agenda::new([8, 8, 3]);
+        let started = |agenda: &mut Agenda, route: usize| {
+            (0..20).filter(|n| agenda.add(job(*n, route), at(0), at(0)) == Workers::StartOne).count()
+        };
+        assert_eq!([0, 1, 2].map(|route| started(&mut agenda, route)), [QUICK_CONNECTIONS, QUICK_CONNECTIONS, 3]);
+        let answer = |agenda: &mut Agenda, route, took| agenda.reached(route, at(0), took).0;
+        assert_eq!(answer(&mut agenda, 0, QUICK), Workers::Suffice);
+        assert_eq!(answer(&mut agenda, 1, 10 * QUICK), Workers::StartOne, "each answer opens one more");
+        assert_eq!(answer(&mut agenda, 1, 10 * QUICK), Workers::StartOne);
+        assert_eq!(answer(&mut agenda, 1, 10 * QUICK), Workers::Suffice, "eight is the most");
+        for _ in 0..50 {
+            let _ = agenda.reached(1, at(0), QUICK / 2);
+        }
+        assert_eq!(agenda.take(1, at(0)), None, "it is quick again");
+        assert_eq!(agenda.worker_ended(1, at(0)), Workers::Suffice);
+        assert_eq!(agenda.take(1, at(0)), None, "one more is to end");
+        assert_eq!(agenda.worker_ended(1, at(0)), Workers::Suffice);
+        assert!(agenda.take(1, at(0)).is_some());
+    }
+
+    #[test]
     fn what_waits_becomes_ready_in_time() {
         let mut agenda = Agenda::new([1, 1]);
         assert_eq!(agenda.add(job(1, 1), at(10), at(0)), Workers::Suffice);
@@ -302,8 +338,9 @@ mod tests {
         assert_eq!(agenda.advance(at(30)), [0]);
         assert!(agenda.take(0, at(30)).is_some());
         assert_eq!(agenda.down(0).map(|down| down.reply.as_str()), Some("refused"));
-        assert_eq!(agenda.reached(0, at(30)), (Workers::StartOne, Answered::Again), "it answers: more may work");
-        assert_eq!(agenda.reached(0, at(30)).1, Answered::AsEver);
+        let took = Duration::ZERO;
+        assert_eq!(agenda.reached(0, at(30), took), (Workers::StartOne, Answered::Again), "it answers: more may work");
+        assert_eq!(agenda.reached(0, at(30), took).1, Answered::AsEver);
         assert_eq!(agenda.down(0), None);
     }
 
