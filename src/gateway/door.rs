@@ -158,3 +158,6 @@ async fn converse(house: &House, door: Arc<Door>, stream: Stream, ip: IpAddr) {
         tracing::debug!("{ip}: {e}");
     }
 }
+
+#[cfg(test)]
+mod tests;

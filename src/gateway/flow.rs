@@ -31,11 +31,8 @@ use gather::{Entrance, Gathered};
 use loops::{Base, Guard};
 use render::{Made, Top};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long a large message waits for room, once to be looked at and once to be rendered: in all less than its client waits.
-const ROOM_WAIT: Duration = Duration::from_secs(240);
 /// The retention class of everything; more come with the policies' classes.
 const CLASS: &str = "default";
 
@@ -84,7 +81,7 @@ pub async fn carry(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer
 
 async fn steps(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
     let room = match is_large(intake.draft.bytes()) {
-        true => match post.rooms().incoming.take_within(intake.draft.bytes(), ROOM_WAIT).await {
+        true => match post.rooms().incoming.take_within(intake.draft.bytes(), post.rooms().wait).await {
             None => return Answer::All(replies::NO_ROOM.clone()),
             taken => taken,
         },

@@ -23,6 +23,7 @@ use crate::policy::{Disposition, Policy, Ruling};
 use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 /// Everything that is shared.
@@ -54,6 +55,8 @@ const INCOMING_BYTES_MAX: u64 = 96 * 1024 * 1024;
 const RENDITION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Octets of large renditions that are being sent to next hops.
 const OUTGOING_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// How long a message waits for room, once to be looked at and once to be rendered: in all less than its client waits.
+const ROOM_WAIT: Duration = Duration::from_secs(240);
 
 /// Bounds on memory. Rooms are entered in this order, and none is waited for from within a later one.
 #[derive(Debug)]
@@ -64,6 +67,8 @@ pub struct Rooms {
     pub renditions: Room,
     /// For large renditions under way to a next hop.
     pub outgoing: Room,
+    /// How long a message that has no reply yet waits for each of the first two.
+    pub wait: Duration,
 }
 
 impl Default for Rooms {
@@ -72,6 +77,7 @@ impl Default for Rooms {
             incoming: Room::new(INCOMING_BYTES_MAX),
             renditions: Room::new(RENDITION_BYTES_MAX),
             outgoing: Room::new(OUTGOING_BYTES_MAX),
+            wait: ROOM_WAIT,
         }
     }
 }
@@ -87,7 +93,7 @@ impl std::fmt::Debug for Post {
 
 impl Post {
     /// Opens all that `serve` needs; replays the journal.
-    pub fn open(config_path: &Path) -> Result<(Post, AcceptedIds), Error> {
+    pub fn open(config_path: &Path, rooms: Rooms) -> Result<(Post, AcceptedIds), Error> {
         let config = files::configuration(config_path)?;
         let places = Places::of(&config);
         let policy = files::policies(&places.policies)?;
@@ -118,7 +124,7 @@ impl Post {
             audit,
             rendering: Semaphore::new(cores),
             logins: Logins::start().map_err(|e| Error::of("threads for logins", e))?,
-            rooms: Rooms::default(),
+            rooms,
             fence: Fence::default(),
             accepted,
         };

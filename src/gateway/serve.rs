@@ -8,7 +8,7 @@ use super::door::rates::Rates;
 use super::door::{self, House};
 use super::ending::until;
 use super::error::Error;
-use super::post::{self, Post};
+use super::post::{self, Post, Rooms};
 use super::reading::Reading;
 use super::sealing::Sealing;
 use std::path::Path;
@@ -69,7 +69,7 @@ impl Signals {
 
 async fn run(config: &Path) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    let (post, accepted) = tokio::task::block_in_place(|| Post::open(config))?;
+    let (post, accepted) = tokio::task::block_in_place(|| Post::open(config, Rooms::default()))?;
     let post = Arc::new(post);
     let (close, closing) = watch::channel(false);
     let reading = Arc::new(tokio::task::block_in_place(|| Reading::open(&post)));

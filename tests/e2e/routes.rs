@@ -1,5 +1,7 @@
 //! Routes: where mail goes and what is shown, demanded and believed there. With real TLS peers and a DNS server of the test's.
 
+mod failover;
+
 use crate::support::dns::{Dns, Known};
 use crate::support::script::{OFFERS, Script, say, say_and_close};
 use crate::support::tls_hop::{Demands, Identity, TlsHop};

@@ -1,16 +1,17 @@
 //! Brings one transaction to the next hops of a route: which of them in which order, and what is left for the next one. An outcome
 //! for every recipient comes of it, or word that nobody could be spoken to.
 //!
-//! `mx` asks DNS for next hops, `greet` opens a session with one, `session` speaks in it, `marker` finishes the octets,
-//! `surroundings` remembers who was silent.
+//! `mx` asks DNS for next hops, `greet` opens a session with one, `session` speaks in it, `standing` is what came of it for a
+//! recipient, `marker` finishes the octets, `surroundings` remembers who was silent.
 
 mod greet;
 mod marker;
 mod mx;
 mod session;
+mod standing;
 mod surroundings;
 
-use super::settle::{Fate, Reports};
+use super::settle::Fate;
 use crate::gateway::config::{HostPort, NextHops, Route};
 use crate::gateway::observe::Event;
 use crate::gateway::post::Post;
@@ -21,12 +22,14 @@ use greet::Way;
 pub use greet::credentials;
 use mx::Routing;
 pub use session::Connection;
+use standing::Standing;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 pub use surroundings::Surroundings;
 
-/// Hosts of one domain that are spoken with in one attempt; those who said "later" keep the others for the next one.
+/// Hosts of one domain that are spoken with in one attempt; those who said "later" keep the others for the next one. Who lacks
+/// something is not among them: else the others would never be asked.
 const MX_SESSIONS_MAX: usize = 2;
 
 /// What is sent: one rendition to some of its recipients.
@@ -70,11 +73,11 @@ pub async fn send(
             let sessions_max = hops.len();
             let way = Way { config: &config, route, surroundings, resolver: None, sessions_max, domain: None };
             let connection = trip.tour(&way, &hops, reused, everybody).await?;
-            Ok((trip.fates, trip.next_hops, connection))
+            Ok(trip.over(connection))
         }
         NextHops::Mx => {
             let connection = trip.by_domain(&config, surroundings, route, reused).await;
-            Ok((trip.fates, trip.next_hops, connection))
+            Ok(trip.over(connection))
         }
     }
 }
@@ -85,9 +88,8 @@ struct Trip<'t> {
     transaction: &'t Transaction<'t>,
     octets: Cow<'t, [u8]>,
     survey: Survey,
-    fates: Vec<Fate>,
-    /// Who had the last word.
-    next_hops: Vec<String>,
+    /// In the order of the transaction's recipients.
+    standings: Vec<Standing>,
 }
 
 /// What came of speaking with one next hop.
@@ -107,19 +109,24 @@ enum Age {
 }
 
 /// Whether a next hop said anything about this message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reached {
-    Yes,
     No,
+    /// It was spoken with, and lacks what this message needs.
+    InVain,
+    Yes,
 }
 
 impl<'t> Trip<'t> {
     fn new(post: &'t Arc<Post>, transaction: &'t Transaction<'t>, octets: Cow<'t, [u8]>) -> Trip<'t> {
-        let untried = Fate::Deferred { reply: "no next hop was tried".to_owned() };
         let survey = Survey::of(&octets);
-        let count = transaction.recipients.len();
-        let (fates, next_hops) = (vec![untried; count], vec![String::new(); count]);
-        Trip { post, transaction, octets, survey, fates, next_hops }
+        let standings = vec![Standing::untried(); transaction.recipients.len()];
+        Trip { post, transaction, octets, survey, standings }
+    }
+
+    fn over(self, connection: Option<Connection>) -> Sent {
+        let (fates, next_hops) = self.standings.into_iter().map(|one| (one.fate, one.next_hop)).unzip();
+        (fates, next_hops, connection)
     }
 
     /// Recipients of one domain after those of another; one that cannot be reached delays no other.
@@ -192,7 +199,7 @@ impl<'t> Trip<'t> {
 
     fn settle(&mut self, members: &[usize], fate: &Fate) {
         for &at in members {
-            self.fates[at] = fate.clone();
+            self.standings[at] = Standing::ours(fate.clone());
         }
     }
 
@@ -223,16 +230,15 @@ impl<'t> Trip<'t> {
             let visit = self.visit(way, hop, None, left).await;
             left = visit.left;
             last = hop.to_string();
-            if visit.reached == Reached::Yes {
-                (reached, sessions) = (Reached::Yes, sessions + 1);
-            }
+            reached = reached.max(visit.reached);
+            sessions += usize::from(visit.reached == Reached::Yes);
             match kept {
                 None => kept = visit.connection,
                 Some(_) => quit(visit.connection),
             }
         }
         match reached {
-            Reached::Yes => Ok(kept),
+            Reached::Yes | Reached::InVain => Ok(kept),
             Reached::No => {
                 quit(kept);
                 Err(Unreachable { reply: self.last_word(&left), next_hop: last })
@@ -241,7 +247,7 @@ impl<'t> Trip<'t> {
     }
 
     fn last_word(&self, left: &[usize]) -> String {
-        match left.first().map(|&at| &self.fates[at]) {
+        match left.first().map(|&at| &self.standings[at].fate) {
             Some(Fate::Deferred { reply }) => reply.clone(),
             _ => "no next hop could be reached".to_owned(),
         }
@@ -264,24 +270,24 @@ impl<'t> Trip<'t> {
                 Ok(connection) => connection,
                 Err(reply) => {
                     way.surroundings.fails(&hop.to_string(), way.config);
-                    self.settle(&todo, &Fate::Deferred { reply: format!("{hop}: {reply}") });
-                    todo.iter().for_each(|&at| self.next_hops[at] = hop.to_string());
+                    todo.iter().for_each(|&at| self.standings[at].silent(&hop.to_string(), &reply));
                     left.extend(todo);
                     return Visit { left, connection: None, reached };
                 }
             };
             let envelope = self.envelope(&todo);
             let report = spoken.deliver(envelope, self.survey, &self.octets, &way.config.timeouts).await;
-            if is_about_the_message(&report) {
-                reached = Reached::Yes;
-                way.surroundings.answers(&hop.to_string());
-            } else if age == Age::Used {
+            match reached_by(&report) {
                 // It takes one message in each session.
-                continue;
+                Reached::No if age == Age::Used => continue,
+                Reached::No => {}
+                so_far => {
+                    reached = reached.max(so_far);
+                    way.surroundings.answers(&hop.to_string());
+                }
             }
             age = Age::Used;
-            todo.iter().for_each(|&at| self.next_hops[at] = hop.to_string());
-            let again = self.take(&todo, &report, spoken.reports(), &mut left);
+            let again = self.take(&todo, &report, &spoken, &mut left);
             if report.chunking == Chunking::Refused {
                 chunking = Chunking::Refused;
             } else if again.len() == todo.len() {
@@ -300,13 +306,14 @@ impl<'t> Trip<'t> {
         }
     }
 
-    /// Keeps what a report says. Who was deferred is left for another next hop; who is to be offered again at once, is answered.
-    fn take(&mut self, todo: &[usize], report: &Report, reports: Reports, left: &mut Vec<usize>) -> Vec<usize> {
-        let mut again = Vec::new();
+    /// Keeps what a report says. Who was deferred, or is too much for this next hop, is left for another one; who is to be offered
+    /// again at once, is answered.
+    fn take(&mut self, todo: &[usize], report: &Report, spoken: &Connection, left: &mut Vec<usize>) -> Vec<usize> {
+        let (mut again, hop, reports) = (Vec::new(), spoken.hop().to_string(), spoken.reports());
         for (&at, outcome) in todo.iter().zip(&report.outcomes) {
-            self.fates[at] = fate(outcome, reports);
+            self.standings[at].hear(&hop, outcome, reports);
             match outcome.verdict {
-                Verdict::Deferred => left.push(at),
+                Verdict::Deferred | Verdict::Unfit => left.push(at),
                 Verdict::NextTransaction => again.push(at),
                 Verdict::InDoubt => self.tell_of_doubt(at, outcome),
                 Verdict::Delivered | Verdict::Failed => {}
@@ -334,18 +341,12 @@ impl<'t> Trip<'t> {
 }
 
 /// A next hop that hangs up or says 421 before it takes MAIL has a trouble of its own.
-fn is_about_the_message(report: &Report) -> bool {
-    let is_deferred = |outcome: &Outcome| outcome.verdict == Verdict::Deferred;
-    report.progress == Progress::MailTaken || report.next == Next::Reuse || !report.outcomes.iter().all(is_deferred)
-}
-
-fn fate(outcome: &Outcome, reports: Reports) -> Fate {
-    let reply = outcome.text.clone();
-    match outcome.verdict {
-        Verdict::Delivered => Fate::Delivered { reply, reports },
-        Verdict::Deferred | Verdict::NextTransaction => Fate::Deferred { reply },
-        Verdict::InDoubt => Fate::Deferred { reply: format!("perhaps delivered: {reply}") },
-        Verdict::Failed => Fate::Failed { status: outcome.status.clone(), reply },
+fn reached_by(report: &Report) -> Reached {
+    let all = |verdict| report.outcomes.iter().all(|outcome| outcome.verdict == verdict);
+    match (report.progress, report.next) {
+        (Progress::Nothing, _) if all(Verdict::Unfit) => Reached::InVain,
+        (Progress::Nothing, Next::Close) if all(Verdict::Deferred) => Reached::No,
+        _ => Reached::Yes,
     }
 }
 

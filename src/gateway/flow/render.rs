@@ -1,7 +1,6 @@
 //! Step 4, render: the octets each group of recipients gets. Cryptography runs on threads of its own, so that sessions and
 //! timers go on; without any, and when nothing was stripped, nothing is copied and no thread is changed.
 
-use super::ROOM_WAIT;
 use super::gather::Gathered;
 use super::loops::{Base, State};
 use super::plan::Planned;
@@ -74,7 +73,7 @@ pub async fn render<'p>(
     if !post.rooms().renditions.holds(bytes) {
         return Err(replies::TOO_MANY_RENDITIONS.clone().into());
     }
-    let room = post.rooms().renditions.take_within(bytes, ROOM_WAIT).await;
+    let room = post.rooms().renditions.take_within(bytes, post.rooms().wait).await;
     let room = Some(room.ok_or_else(|| replies::NO_ROOM.clone())?);
     let orders: Vec<Order> = planned.into_iter().map(|group| order(group, gathered)).collect::<Result<_, _>>()?;
     let signs = planned_signs(&orders);

@@ -14,6 +14,8 @@ pub enum Verdict {
     InDoubt,
     /// The next hop took others, but no more in this transaction: offer it again at once, in another one.
     NextTransaction,
+    /// This next hop lacks what the message needs, and was offered nothing: one for another next hop. Never, when none has it.
+    Unfit,
     /// Never.
     Failed,
 }

@@ -100,27 +100,27 @@ impl Transaction {
 
     /// Why this next hop cannot take the message at all, without converting it or losing what it needs.
     pub fn obstacle(&self) -> Option<Outcome> {
-        let failed = |status: &str, text: String| Some(Outcome::here(Verdict::Failed, status, text));
+        let unfit = |status: &str, text: String| Some(Outcome::here(Verdict::Unfit, status, text));
         let lacks = |extension| !self.hop.capabilities.has(extension);
         if self.envelope.recipients.is_empty() {
-            return failed("5.5.1", "no recipients".to_owned());
+            return Some(Outcome::here(Verdict::Failed, "5.5.1", "no recipients"));
         }
         if let Err(unsendable) = self.content.line_ends {
             return Some(cannot_send(unsendable));
         }
         if self.must_keep_tls() && (lacks(Extension::RequireTls) || self.hop.trust != Trust::Verified) {
             let text = "message requires TLS, which next hop does not promise to keep behind a verified certificate";
-            return failed("5.7.30", text.to_owned());
+            return unfit("5.7.30", text.to_owned());
         }
         if self.needs_smtputf8() && lacks(Extension::SmtpUtf8) {
-            return failed("5.6.7", "next hop does not offer SMTPUTF8, which this message needs".to_owned());
+            return unfit("5.6.7", "next hop does not offer SMTPUTF8, which this message needs".to_owned());
         }
         if self.content.whole == Octets::EightBit && lacks(Extension::EightBitMime) {
-            return failed("5.6.3", "next hop does not offer 8BITMIME, which this message needs".to_owned());
+            return unfit("5.6.3", "next hop does not offer 8BITMIME, which this message needs".to_owned());
         }
         match self.hop.capabilities.size_max() {
             Some(max) if self.content.bytes > max => {
-                failed("5.3.4", format!("message has {} octets, next hop takes at most {max}", self.content.bytes))
+                unfit("5.3.4", format!("message has {} octets, next hop takes at most {max}", self.content.bytes))
             }
             _ => None,
         }
