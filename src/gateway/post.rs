@@ -55,8 +55,9 @@ const INCOMING_BYTES_MAX: u64 = 96 * 1024 * 1024;
 const RENDITION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Octets of large renditions that are being sent to next hops.
 const OUTGOING_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// How long a message waits for room, once to be looked at and once to be rendered: in all less than its client waits.
-const ROOM_WAIT: Duration = Duration::from_secs(240);
+/// How long a message waits for room: once to be looked at, once to be rendered, and once more when its signer turns out to be of no
+/// use. In all less than its client waits.
+const ROOM_WAIT: Duration = Duration::from_secs(180);
 
 /// Bounds on memory. Rooms are entered in this order, and none is waited for from within a later one.
 #[derive(Debug)]

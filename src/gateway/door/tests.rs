@@ -162,6 +162,6 @@ async fn who_waits_less_is_accepted() {
 }
 
 #[test]
-fn both_waits_end_before_a_client_gives_up() {
-    assert!(Rooms::default().wait * 2 < crate::smtp::limits::DATA_DONE);
+fn all_waits_end_before_a_client_gives_up() {
+    assert!(Rooms::default().wait * 3 < crate::smtp::limits::DATA_DONE);
 }
