@@ -6,7 +6,7 @@
 //! - `keys`, `shares`, `officers`: the archive key's public half, and its secret in pieces.
 //! - `tile`, `checkpoint`, `leaf`, `log`: the evidence.
 //! - `unit`, `meta`, `directory`, `key_object`, `cover`, `data_object`, `segment_writer`, `segment_reader`: a segment.
-//! - `open`, `catch_up`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
+//! - `open`, `catch_up`, `fenced`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
 
 mod catch_up;
 pub mod checkpoint;
@@ -14,6 +14,7 @@ pub mod cover;
 pub mod cursor;
 pub mod data_object;
 pub mod directory;
+mod fenced;
 mod files;
 pub mod key_object;
 pub mod keys;
