@@ -6,8 +6,9 @@
 //! - `keys`, `shares`, `officers`: the archive key's public half, and its secret in pieces.
 //! - `tile`, `checkpoint`, `leaf`, `log`: the evidence.
 //! - `unit`, `meta`, `directory`, `key_object`, `cover`, `data_object`, `segment_writer`, `segment_reader`: a segment.
-//! - `open`, `catch_up`, `fenced`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
+//! - `open`, `catch_up`, `fenced`, `attempt`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
 
+mod attempt;
 mod catch_up;
 pub mod checkpoint;
 pub mod cover;

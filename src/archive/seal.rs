@@ -2,6 +2,7 @@
 //! `docs/archive-format.md` section 10 prescribes. A crash at any step loses nothing and covers nothing twice.
 
 use super::Error;
+use super::attempt::Attempt;
 use super::cursor::Malformed;
 use super::data_object;
 use super::directory::month_of;
@@ -106,8 +107,8 @@ impl Archive {
         }
         while !sealable.messages.is_empty() || !sealable.results.is_empty() {
             let segment = SegmentId::new(means.clock.now(), random::bytes()?);
-            let written = self.write_segment(means, segment, &sealable, through);
-            let seal = match written.inspect_err(|_| self.discard(&segment)) {
+            let attempt = Attempt::begin(self.inner.disk.as_ref(), &self.inner.layout, segment);
+            let seal = match self.write_segment(means, segment, &sealable, through) {
                 Ok(seal) => seal,
                 Err(Error::Journal(journal::Error::Damaged(id, _))) => {
                     // The others must not wait for a message that nobody can read any more.
@@ -116,6 +117,7 @@ impl Archive {
                 }
                 Err(e) => return Err(e),
             };
+            attempt.written();
             append(journal, seal.to_leaf().ok_or(Error::Bug("a SEAL leaf is too long"))?)?;
             // The segment counts from here. After a crash `catch_up` finds its SEAL leaf in the journal.
             self.extend_log(journal)?;
@@ -229,16 +231,6 @@ impl Archive {
             return Ok(());
         }
         Err(Error::damaged(layout.name(&data), Malformed("not what was written a moment ago")))
-    }
-
-    /// Removes an attempt that got no SEAL leaf. What cannot be removed now is removed after the next start.
-    fn discard(&self, segment: &SegmentId) {
-        let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
-        let [first, second] = layout.keys(segment);
-        for path in [layout.data(segment), first, second, layout.cover(segment)] {
-            let _ = disk.remove(&files::temporary(&path));
-            let _ = disk.remove(&path);
-        }
     }
 }
 
