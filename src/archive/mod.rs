@@ -47,6 +47,7 @@ use crate::journal;
 use cursor::Malformed;
 use std::io;
 
+pub use crate::journal::Accept;
 pub use keys::Origin;
 pub use layout::{ArchiveId, SegmentId};
 pub use leaf::{Seal, Totals};

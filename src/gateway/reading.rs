@@ -121,6 +121,9 @@ impl Open {
         match self.catalog.lock().unwrap_or_else(PoisonError::into_inner).index() {
             Err(e) => tracing::error!("catalog: {e}"),
             Ok(indexed) => {
+                for id in &indexed.unread {
+                    tracing::error!("bug: {id}: its header cannot be read; it is shown without, and says so");
+                }
                 for damage in &indexed.damage {
                     let place = damage.slot.map_or_else(|| "directory".to_owned(), |slot| format!("slot {slot}"));
                     let (segment, detail) = (hash::hex(&damage.segment.id), &damage.detail);

@@ -58,6 +58,11 @@ fn a_message_that_cannot_be_read_is_sealed_whole_and_says_so() {
     for (id, subject) in [(before, "number 100"), (after, "number 200")] {
         assert_eq!(summary_of(&unlocked, &id).1.subject, subject);
     }
+    for id in [before, poisoned] {
+        let (segment, slot) = unlocked.find(&id).expect("looked").expect("found");
+        let meta = unlocked.meta(&segment, slot).expect("meta");
+        assert_eq!(unlocked.accept(&segment, slot).expect("a record"), meta.accept().expect("a record"));
+    }
     world.assert_whole(&unlocked);
     world.accept(&message(300));
     assert_eq!(seal(&world).messages, 1, "it is not sealed again");
