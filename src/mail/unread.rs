@@ -1,9 +1,8 @@
 //! The summary of a message whose header and structure were not read, because of a bug or a bound: it says so, and the octets
 //! lie where they are. Parses nothing: it looks for the empty line and no further.
 
-use super::lines::lines;
+use super::header::split;
 use super::structure::Part;
-use super::structure::Span;
 use super::summary::EnvelopeFields;
 use super::summary::Summary;
 
@@ -12,11 +11,10 @@ pub const NOTICE: &str = "(header not read; the message itself is complete)";
 
 /// One part of unknown type, no fields, and [`NOTICE`] where people look.
 pub fn unread(message: &[u8]) -> Summary {
-    let empty = lines(message, 0).find(|line| line.content.is_empty());
-    let (header_end, body_start) = empty.map_or((message.len(), message.len()), |line| (line.start, line.end));
+    let (header, body) = split(message);
     let structure = Part {
-        header: span(0, header_end),
-        body: span(body_start, message.len()),
+        header,
+        body,
         media_type: "application".to_owned(),
         subtype: "octet-stream".to_owned(),
         transfer_encoding: "binary".to_owned(),
@@ -24,10 +22,6 @@ pub fn unread(message: &[u8]) -> Summary {
     };
     let envelope = EnvelopeFields { subject: Some(NOTICE.to_owned()), ..EnvelopeFields::default() };
     Summary { envelope, structure, subject: NOTICE.to_owned(), from: String::new(), date_s: None }
-}
-
-fn span(start: usize, end: usize) -> Span {
-    Span { start: start as u64, end: end as u64 }
 }
 
 #[cfg(test)]
