@@ -52,6 +52,16 @@ pub struct Meta {
     pub summary: Summary,
 }
 
+/// What a meta begins with. Read where its summary cannot be, so not as strictly: the rest is only stepped over.
+#[derive(Decode)]
+struct Beginning {
+    #[n(0)]
+    version: u8,
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    accept_record: Vec<u8>,
+}
+
 impl Meta {
     /// Of a message.
     pub fn new(accept_index: u64, accept_record: Vec<u8>, results: Vec<ResultRecord>, summary: Summary) -> Meta {
@@ -65,6 +75,14 @@ impl Meta {
     pub fn parse(octets: &[u8]) -> Result<Meta, Malformed> {
         let meta: Meta = strict::decode(octets)?;
         if meta.version == VERSION { Ok(meta) } else { Err(Malformed("meta of an unknown version")) }
+    }
+    /// The record of acceptance in a meta; behind it nothing is looked at.
+    pub fn parse_accept(octets: &[u8]) -> Result<Accept, Malformed> {
+        let beginning: Beginning = minicbor::decode(octets).map_err(|_| Malformed("not the CBOR expected"))?;
+        if beginning.version == VERSION {
+            return strict::decode(&beginning.accept_record);
+        }
+        Err(Malformed("meta of an unknown version"))
     }
     /// The record of acceptance.
     pub fn accept(&self) -> Result<Accept, Malformed> {

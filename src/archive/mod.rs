@@ -6,14 +6,16 @@
 //! - `keys`, `shares`, `officers`: the archive key's public half, and its secret in pieces.
 //! - `tile`, `checkpoint`, `leaf`, `log`: the evidence.
 //! - `unit`, `meta`, `directory`, `key_object`, `cover`, `data_object`, `segment_writer`, `segment_reader`: a segment.
-//! - `open`, `catch_up`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
+//! - `open`, `catch_up`, `fenced`, `attempt`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
 
+mod attempt;
 mod catch_up;
 pub mod checkpoint;
 pub mod cover;
 pub mod cursor;
 pub mod data_object;
 pub mod directory;
+mod fenced;
 mod files;
 pub mod key_object;
 pub mod keys;
@@ -45,6 +47,7 @@ use crate::journal;
 use cursor::Malformed;
 use std::io;
 
+pub use crate::journal::Accept;
 pub use keys::Origin;
 pub use layout::{ArchiveId, SegmentId};
 pub use leaf::{Seal, Totals};

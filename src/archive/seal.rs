@@ -2,10 +2,13 @@
 //! `docs/archive-format.md` section 10 prescribes. A crash at any step loses nothing and covers nothing twice.
 
 use super::Error;
+use super::attempt::Attempt;
 use super::cursor::Malformed;
 use super::data_object;
 use super::directory::month_of;
 use super::directory::slice_after;
+use super::fenced;
+use super::fenced::Summarize;
 use super::files;
 use super::key_object::Wrap;
 use super::layout::SegmentId;
@@ -22,7 +25,6 @@ use super::segment_writer::Message;
 use super::segment_writer::Plan;
 use super::segment_writer::SegmentWriter;
 use super::segment_writer::Written;
-use super::unit::META_BYTES_MAX;
 use super::unit::SegmentKey;
 use super::unit::UNITS_MAX;
 use crate::clock::Clock;
@@ -36,6 +38,7 @@ use crate::journal::Leaf;
 use crate::journal::Sealable;
 use crate::mail::MailId;
 use crate::mail::summary::summarize;
+use crate::mail::unread::unread;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc;
@@ -60,14 +63,26 @@ pub struct SealReport {
     pub sealed_through: u64,
 }
 
+/// What a pass works with.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub journal: &'a Journal,
+    pub clock: &'a dyn Clock,
+    pub summarize: Summarize,
+}
+
 impl Archive {
     /// Seals everything that is durable in the journal when called.
     pub fn seal(&self, journal: &Journal, clock: &dyn Clock) -> Result<SealReport, Error> {
+        self.seal_with(&Means { journal, clock, summarize })
+    }
+
+    pub(super) fn seal_with(&self, means: &Means<'_>) -> Result<SealReport, Error> {
         let _pass = lock(&self.inner.pass);
-        self.catch_up(journal)?;
-        let target = journal.durable_leaves();
+        self.catch_up(means.journal)?;
+        let target = means.journal.durable_leaves();
         let mut report = SealReport::default();
-        while let Some(seal) = self.pass(journal, clock, target)? {
+        while let Some(seal) = self.pass(means, target)? {
             report.segments += 1;
             report.messages += u64::from(seal.messages);
             report.events += u64::from(seal.events);
@@ -82,7 +97,8 @@ impl Archive {
     }
 
     /// One segment of what lies below `target`, or of less when that is too much; `None` when there is nothing to seal.
-    fn pass(&self, journal: &Journal, clock: &dyn Clock, target: u64) -> Result<Option<Seal>, Error> {
+    fn pass(&self, means: &Means<'_>, target: u64) -> Result<Option<Seal>, Error> {
+        let journal = means.journal;
         let mut through = target;
         let mut sealable = journal.sealable(target);
         if let Some(lower) = bound(&sealable) {
@@ -90,9 +106,9 @@ impl Archive {
             sealable = journal.sealable(lower);
         }
         while !sealable.messages.is_empty() || !sealable.results.is_empty() {
-            let segment = SegmentId::new(clock.now(), random::bytes()?);
-            let written = self.write_segment(journal, clock, segment, &sealable, through);
-            let seal = match written.inspect_err(|_| self.discard(&segment)) {
+            let segment = SegmentId::new(means.clock.now(), random::bytes()?);
+            let attempt = Attempt::begin(self.inner.disk.as_ref(), &self.inner.layout, segment);
+            let seal = match self.write_segment(means, segment, &sealable, through) {
                 Ok(seal) => seal,
                 Err(Error::Journal(journal::Error::Damaged(id, _))) => {
                     // The others must not wait for a message that nobody can read any more.
@@ -101,6 +117,7 @@ impl Archive {
                 }
                 Err(e) => return Err(e),
             };
+            attempt.written();
             append(journal, seal.to_leaf().ok_or(Error::Bug("a SEAL leaf is too long"))?)?;
             // The segment counts from here. After a crash `catch_up` finds its SEAL leaf in the journal.
             self.extend_log(journal)?;
@@ -117,8 +134,7 @@ impl Archive {
     /// Steps 2 to 4: all four files durable and read back.
     pub(super) fn write_segment(
         &self,
-        journal: &Journal,
-        clock: &dyn Clock,
+        means: &Means<'_>,
         segment: SegmentId,
         sealable: &Sealable,
         through: u64,
@@ -129,7 +145,7 @@ impl Archive {
         let plan = Plan {
             archive: self.id(),
             segment,
-            created: clock.now(),
+            created: means.clock.now(),
             messages: count(sealable.messages.len())?,
             events: count(late.len())?,
         };
@@ -141,7 +157,7 @@ impl Archive {
         let mut writer = SegmentWriter::begin(file, plan, key).map_err(Error::data)?;
         for entry in &sealable.messages {
             let before = months.entry(month_of(entry.accepted_at)).or_default();
-            add_message(&mut writer, journal, entry, slice_after(*before), through)?;
+            add_message(&mut writer, means, entry, slice_after(*before), through)?;
             *before += 1;
         }
         for (accept_index, results) in &late {
@@ -216,16 +232,6 @@ impl Archive {
         }
         Err(Error::damaged(layout.name(&data), Malformed("not what was written a moment ago")))
     }
-
-    /// Removes an attempt that got no SEAL leaf. What cannot be removed now is removed after the next start.
-    fn discard(&self, segment: &SegmentId) {
-        let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
-        let [first, second] = layout.keys(segment);
-        for path in [layout.data(segment), first, second, layout.cover(segment)] {
-            let _ = disk.remove(&files::temporary(&path));
-            let _ = disk.remove(&path);
-        }
-    }
 }
 
 fn count(n: usize) -> Result<u32, Error> {
@@ -261,12 +267,12 @@ fn by_message(results: &[LateResult]) -> BTreeMap<u64, Vec<&LateResult>> {
 
 fn add_message(
     writer: &mut SegmentWriter,
-    journal: &Journal,
+    means: &Means<'_>,
     entry: &Held,
     slice: u32,
     through: u64,
 ) -> Result<(), Error> {
-    let octets = journal.octets(&entry.id)?;
+    let octets = means.journal.octets(&entry.id)?;
     let results = (0u64..)
         .zip(entry.results.iter())
         .filter(|(_, (leaf_index, _))| *leaf_index < through)
@@ -276,13 +282,7 @@ fn add_message(
             record: journal::encode(result),
         })
         .collect();
-    let mut meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), results, summarize(&octets));
-    let mut encoded = meta.encode();
-    if encoded.len() as u64 > META_BYTES_MAX {
-        // A header of many megabytes: its octets are in the body, a list does without.
-        meta.summary = summarize(b"");
-        encoded = meta.encode();
-    }
+    let meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), results, unread(&octets));
     writer.message(&Message {
         mek: entry.mek().ok_or(Error::Bug("a message to be sealed has no key"))?,
         accept_index: entry.accept_index,
@@ -290,7 +290,7 @@ fn add_message(
         accepted_at: entry.accepted_at,
         slice,
         octets: &octets,
-        meta: &encoded,
+        meta: &fenced::encode(meta, &entry.id, &octets, means.summarize),
     })
 }
 

@@ -26,6 +26,7 @@ use crate::crypto::Secret;
 use crate::crypto::hpke::PrivateKey;
 use crate::durable::Disk;
 use crate::durable::DiskFile;
+use crate::journal::Accept;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -115,10 +116,18 @@ impl OpenSegment {
 
     /// A message's meta.
     pub fn meta(&self, slot: u32) -> Result<Meta, Error> {
+        self.parsed(slot, Meta::parse(&self.meta_octets(slot)?))
+    }
+
+    /// A message's record of acceptance; the rest of its meta is not looked at.
+    pub fn accept(&self, slot: u32) -> Result<Accept, Error> {
+        self.parsed(slot, Meta::parse_accept(&self.meta_octets(slot)?))
+    }
+
+    fn meta_octets(&self, slot: u32) -> Result<Vec<u8>, Error> {
         let entry = self.message_entry(slot)?;
         let at = entry.offset + entry.body_stored;
-        let octets = self.part(slot, Part::Meta, at, entry.meta_stored, META_BYTES_MAX)?;
-        self.parsed(slot, Meta::parse(&octets))
+        self.part(slot, Part::Meta, at, entry.meta_stored, META_BYTES_MAX)
     }
 
     /// An event; `slot` counts from the first message unit.

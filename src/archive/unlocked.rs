@@ -17,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::crypto::Secret;
 use crate::crypto::SecretBytes;
 use crate::crypto::hpke::PrivateKey;
+use crate::journal::Accept;
 use crate::mail::MailId;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -142,6 +143,10 @@ impl Unlocked {
     /// What is kept with a message.
     pub fn meta(&self, segment: &SegmentInfo, slot: u32) -> Result<Meta, Error> {
         self.open(segment)?.meta(slot)
+    }
+    /// A message's record of acceptance alone, where the rest of what is kept with it cannot be read.
+    pub fn accept(&self, segment: &SegmentInfo, slot: u32) -> Result<Accept, Error> {
+        self.open(segment)?.accept(slot)
     }
     /// A message's octets as received.
     pub fn octets(&self, segment: &SegmentInfo, slot: u32) -> Result<Vec<u8>, Error> {

@@ -1,15 +1,16 @@
 //! Indexing: the catalog follows the archive, one segment a transaction, in log order. Never changes the archive; a catalog
 //! that cannot be gone on with is made anew and gives the same UIDs.
 
-use super::fold;
+use super::fenced::{self, Read};
 use super::key;
+use super::line::Line;
 use super::schema::{self, State};
 use super::sealed::{Entry, Facts, Sealed, Segment, Unreadable};
 use super::session::Reader;
 use crate::clock::Clock;
 use crate::crypto::Secret;
 use crate::durable::{DirLock, Disk};
-use crate::mail::Address;
+use crate::mail::MailId;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,8 @@ pub struct Indexed {
     pub segments: usize,
     /// Messages that became visible.
     pub messages: usize,
+    /// Those of them that are shown without their header, because reading it met a bug.
+    pub unread: Vec<MailId>,
     /// What could not be read and is not in the catalog.
     pub damage: Vec<Damage>,
 }
@@ -199,7 +202,7 @@ impl Pass<'_> {
     }
 
     fn events(&mut self) -> Result<(), Error> {
-        let uids = self.readable(None, self.sealed.events(self.segment))?;
+        let uids = self.readable(None, fenced::events(self.sealed, self.segment))?;
         let mut statement =
             self.transaction.prepare_cached("INSERT OR IGNORE INTO events(uid, segment) VALUES (?, ?)")?;
         for uid in uids.into_iter().flatten() {
@@ -226,17 +229,21 @@ impl Pass<'_> {
     }
 
     fn message(&mut self, entry: &Entry) -> Result<(), Error> {
-        let facts = self.readable(Some(entry.slot), self.sealed.facts(self.segment, entry.slot))?;
-        let Some(facts) = facts else { return Ok(()) };
+        let read = fenced::message(self.sealed, self.segment, entry);
+        let Some(read) = self.readable(Some(entry.slot), read)? else { return Ok(()) };
         if self.exists(entry)? {
             let detail = format!("UID {} or id {} stands in the catalog already", entry.uid, entry.id);
             self.damaged(Some(entry.slot), detail);
             return Ok(());
         }
         let mailbox = self.mailbox(entry)?;
-        self.insert(entry, &facts, mailbox)?;
-        self.insert_parties(entry.uid, &facts, mailbox)?;
+        let (Read::Whole(line) | Read::Bare(line)) = &read;
+        self.insert(entry, line, mailbox)?;
+        self.insert_parties(entry.uid, line, mailbox)?;
         self.done.messages += 1;
+        if matches!(read, Read::Bare(_)) {
+            self.done.unread.push(entry.id);
+        }
         Ok(())
     }
 
@@ -254,13 +261,8 @@ impl Pass<'_> {
         statement.query_row(params![entry.mailbox, entry.uid], |row| row.get(0))
     }
 
-    fn insert(&self, entry: &Entry, facts: &Facts, mailbox: i64) -> Result<(), Error> {
-        let Facts { envelope, direction, class, size, sha256, summary } = facts;
-        let sender = envelope.sender.as_ref().map(Address::to_string).unwrap_or_default();
-        let recipients: Vec<String> = envelope.recipients.iter().map(|r| r.address.to_string()).collect();
-        let recipients = serde_json::Value::from(recipients).to_string();
-        let message_id = fold::message_id(summary.envelope.message_id.as_deref().unwrap_or_default());
-        let blob = minicbor::to_vec(summary).unwrap_or_else(|_| unreachable!("encoding into memory cannot fail"));
+    fn insert(&self, entry: &Entry, line: &Line, mailbox: i64) -> Result<(), Error> {
+        let Facts { direction, class, size, sha256, summary, .. } = &line.facts;
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO messages(uid, id, mailbox, accepted_ms, size, sha256, segment, slot, class, direction, sender,
              recipients, subject, msgid, from_lines, to_lines, subject_folded)
@@ -277,24 +279,24 @@ impl Pass<'_> {
             entry.slot,
             class,
             direction.word(),
-            sender,
-            recipients,
+            line.sender,
+            line.recipients,
             summary.subject,
-            message_id,
-            fold::from_lines(envelope, summary),
-            fold::to_lines(envelope, summary),
-            fold::fold(&summary.subject),
+            line.message_id,
+            line.from_lines,
+            line.to_lines,
+            line.subject_folded,
         ])?;
         let mut statement = self.transaction.prepare_cached("INSERT INTO summaries(uid, summary) VALUES (?, ?)")?;
-        statement.execute(params![entry.uid, blob])?;
+        statement.execute(params![entry.uid, line.summary])?;
         Ok(())
     }
 
-    fn insert_parties(&self, uid: u32, facts: &Facts, mailbox: i64) -> rusqlite::Result<()> {
+    fn insert_parties(&self, uid: u32, line: &Line, mailbox: i64) -> rusqlite::Result<()> {
         let mut statement =
             self.transaction.prepare_cached("INSERT INTO parties(address, mailbox, uid) VALUES (?, ?, ?)")?;
         statement.execute(params![schema::EVERYBODY, mailbox, uid])?;
-        for address in fold::parties(&facts.envelope, &facts.summary) {
+        for address in &line.parties {
             statement.execute(params![address, mailbox, uid])?;
         }
         Ok(())

@@ -3,9 +3,11 @@
 //! [`Catalog`] follows an unlocked archive segment by segment, in log order. A [`Reader`] opens a view per session and lists by
 //! [`Query`]. UIDs and mailboxes come from the archive, so a catalog made again is the same.
 
+mod fenced;
 mod fold;
 mod index;
 mod key;
+mod line;
 mod list;
 mod opened;
 mod query;

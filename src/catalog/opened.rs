@@ -2,8 +2,10 @@
 
 use super::sealed::{Entry, Facts, Sealed, Segment, Unreadable};
 use crate::archive;
-use crate::archive::{Meta, Seal, SegmentInfo, Unlocked};
+use crate::archive::{Accept, Meta, Seal, SegmentInfo, Unlocked};
 use crate::crypto;
+use crate::mail::summary::Summary;
+use crate::mail::unread::unread;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -100,14 +102,12 @@ impl Sealed for OpenedArchive {
     fn facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
         let meta = self.meta(segment, slot)?;
         let accept = meta.accept().map_err(|e| Unreadable::Damaged(format!("record of acceptance: {e}")))?;
-        Ok(Facts {
-            envelope: accept.envelope,
-            direction: accept.client.direction,
-            class: accept.class,
-            size: accept.body_bytes,
-            sha256: accept.body_sha256,
-            summary: meta.summary,
-        })
+        Ok(facts(accept, meta.summary))
+    }
+
+    fn bare_facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
+        let accept = self.unlocked.accept(&self.info(segment)?, slot)?;
+        Ok(facts(accept, unread(&self.octets(segment, slot)?)))
     }
 
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable> {
@@ -121,6 +121,17 @@ impl Sealed for OpenedArchive {
 
     fn open_key(&self, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
         Ok(self.unlocked.open_secret(KEY_LABEL, &self.key_aad(), sealed)?)
+    }
+}
+
+fn facts(accept: Accept, summary: Summary) -> Facts {
+    Facts {
+        envelope: accept.envelope,
+        direction: accept.client.direction,
+        class: accept.class,
+        size: accept.body_bytes,
+        sha256: accept.body_sha256,
+        summary,
     }
 }
 

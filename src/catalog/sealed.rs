@@ -76,6 +76,8 @@ pub trait Sealed: Send + Sync {
     fn events(&self, segment: &Segment) -> Result<Vec<u32>, Unreadable>;
     /// One message's facts.
     fn facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable>;
+    /// The same where the summary cannot be read: made of the record of acceptance, with a summary that says so.
+    fn bare_facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable>;
     /// One message's octets, as received.
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable>;
     /// Seals the catalog's key to the archive key.

@@ -6,9 +6,11 @@ use crate::crypto::sha256;
 use crate::durable::RealDisk;
 use crate::mail::structure::{self, Part, Span};
 use crate::mail::summary::{EnvelopeFields, ListEntry, Summary};
+use crate::mail::unread::{NOTICE, unread};
 use crate::mail::{Address, BodyType, Direction, Envelope, MailId, Recipient};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 const DAY_S: i64 = 86_400;
@@ -22,10 +24,19 @@ impl Clock for Fixed {
     }
 }
 
+/// What of a unit meets a bug when it is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Poison {
+    Nothing,
+    Summary,
+    Everything,
+}
+
 #[derive(Clone)]
 struct Unit {
     entry: Entry,
     facts: Option<Facts>,
+    poison: Poison,
     octets: Vec<u8>,
 }
 
@@ -36,6 +47,8 @@ type Content = (Vec<Unit>, Vec<u32>);
 #[derive(Default)]
 struct Memory {
     segments: Mutex<Vec<(Segment, Content)>>,
+    /// Whether the next directory meets a bug.
+    has_trap: AtomicBool,
 }
 
 impl Memory {
@@ -67,13 +80,22 @@ impl Sealed for Memory {
         Ok(self.segments_after(None)?.into_iter().find(|s| s.seal_index == seal_index))
     }
     fn directory(&self, segment: &Segment) -> Result<Vec<Entry>, Unreadable> {
+        assert!(!self.has_trap.swap(false, Ordering::Relaxed), "a bug of the pass");
         Ok(self.content(segment, |(units, _)| units.iter().map(|unit| unit.entry.clone()).collect()))
     }
     fn events(&self, segment: &Segment) -> Result<Vec<u32>, Unreadable> {
         Ok(self.content(segment, |(_, events)| events.clone()))
     }
     fn facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
-        self.unit(segment, slot).facts.ok_or(Unreadable::Damaged("bent".into()))
+        let unit = self.unit(segment, slot);
+        assert!(unit.poison == Poison::Nothing, "a bug that this message meets");
+        unit.facts.ok_or(Unreadable::Damaged("bent".into()))
+    }
+    fn bare_facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
+        let unit = self.unit(segment, slot);
+        assert!(unit.poison != Poison::Everything, "a bug that this message meets");
+        let facts = unit.facts.ok_or(Unreadable::Damaged("bent".into()))?;
+        Ok(Facts { summary: unread(&unit.octets), ..facts })
     }
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable> {
         Ok(self.unit(segment, slot).octets)
@@ -153,7 +175,7 @@ fn unit(slot: u32, index: u32, recipient: &str, at: Timestamp) -> Unit {
         sha256: sha256(&octets),
         summary: summary("alice@example.org", "bob@partner.example", &format!("Subject {index}")),
     };
-    Unit { entry, facts: Some(facts), octets }
+    Unit { entry, facts: Some(facts), poison: Poison::Nothing, octets }
 }
 
 struct World {
@@ -417,4 +439,44 @@ fn uid_validity_is_31_bits_of_a_hash_and_never_zero() {
     for n in 0..=255 {
         assert!((1..1 << 31).contains(&uid_validity(&[n; 16], "x")));
     }
+}
+
+#[test]
+fn a_message_that_meets_a_bug_is_shown_without_its_header_and_stops_nothing_else() {
+    let world = World::new();
+    let now = world.clock.now();
+    let poisoned = |slot, index, poison| Unit { poison, ..unit(slot, index, "eve@x.example", now) };
+    let units =
+        vec![poisoned(0, 4, Poison::Summary), poisoned(1, 5, Poison::Everything), poisoned(2, 6, Poison::Nothing)];
+    let (shown, lost) = (units[0].entry.id, units[1].entry.id);
+    let segment = world.archive.seal(units, &[]);
+    let mut catalog = world.try_open().expect("a catalog");
+    let indexed = catalog.index().expect("indexed");
+    assert_eq!((indexed.messages, indexed.unread), (6, vec![shown]));
+    let told: Vec<_> =
+        indexed.damage.iter().map(|d| (d.segment, d.slot, d.detail.contains(&lost.to_string()))).collect();
+    assert_eq!(told, [(segment, Some(1), true)]);
+    assert_eq!(catalog.index().expect("nothing new").segments, 0, "it does not come back");
+    let officer = view(&catalog, Viewer::Everything);
+    assert_eq!(officer.uids("INBOX", 0).expect("uids"), [3, 4, 5, 7]);
+    let message = officer.message("INBOX", 5).expect("read").expect("there");
+    assert_eq!((message.id, message.accepted_at, message.size), (shown, now, 11));
+    assert_eq!(message.summary.envelope.subject.as_deref(), Some(NOTICE));
+    assert_eq!(officer.octets("INBOX", 5).expect("read").expect("there"), b"message 4\r\n");
+    // Whose mail it is, the envelope says; the header was not read.
+    assert_eq!(view(&catalog, user(&["eve@x.example"])).uids("INBOX", 0).expect("uids"), [4, 5, 7]);
+    assert_eq!(view(&catalog, user(&["bob@partner.example"])).uids("INBOX", 0).expect("uids"), [3, 4, 7]);
+    let rows = catalog.reader().listing().expect("lists").page(&Query::parse("to:eve").expect("a query"), 0, 9);
+    assert_eq!(rows.expect("rows").iter().map(|row| row.uid).collect::<Vec<_>>(), [2, 4, 5, 7]);
+}
+
+#[test]
+fn a_pass_that_panics_is_repeated_whole() {
+    let world = World::new();
+    let mut catalog = world.try_open().expect("a catalog");
+    world.archive.has_trap.store(true, Ordering::Relaxed);
+    assert!(catch_unwind(AssertUnwindSafe(|| catalog.index())).is_err());
+    let indexed = catalog.index().expect("indexed");
+    assert_eq!((indexed.segments, indexed.messages, indexed.damage.len()), (2, 4, 0));
+    assert_eq!(view(&catalog, Viewer::Everything).uids("INBOX", 0).expect("uids"), [3, 4]);
 }

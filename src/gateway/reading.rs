@@ -87,11 +87,11 @@ impl Reading {
     }
 
     /// Takes newly sealed segments into the catalog.
-    pub fn index(&self) {
-        let Ok(open) = &self.0 else { return };
-        open.index();
-        *open.coverage.lock().unwrap_or_else(PoisonError::into_inner) = Coverage::Whole;
-        open.covered.notify_all();
+    pub fn index(&self) -> Result<(), String> {
+        let Ok(open) = &self.0 else { return Ok(()) };
+        // Readers see what there is, also when a segment cannot be taken in, even by a panic.
+        let _covered = Covered(open);
+        open.index()
     }
 
     /// What this account may see. Waits a moment while the catalog is not up to date.
@@ -109,6 +109,16 @@ impl Reading {
     }
 }
 
+/// Lets readers in when it is dropped.
+struct Covered<'a>(&'a Open);
+
+impl Drop for Covered<'_> {
+    fn drop(&mut self) {
+        *self.0.coverage.lock().unwrap_or_else(PoisonError::into_inner) = Coverage::Whole;
+        self.0.covered.notify_all();
+    }
+}
+
 impl Open {
     fn wait(&self) -> Coverage {
         let coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,19 +127,18 @@ impl Open {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn index(&self) {
-        match self.catalog.lock().unwrap_or_else(PoisonError::into_inner).index() {
-            Err(e) => tracing::error!("catalog: {e}"),
-            Ok(indexed) => {
-                for damage in &indexed.damage {
-                    let place = damage.slot.map_or_else(|| "directory".to_owned(), |slot| format!("slot {slot}"));
-                    let (segment, detail) = (hash::hex(&damage.segment.id), &damage.detail);
-                    tracing::error!(
-                        "not in the catalog: segment {segment}, {place}: {detail}; run `sealpost archive verify`"
-                    );
-                }
-            }
+    fn index(&self) -> Result<(), String> {
+        // After a panic the transaction was rolled back, and the catalog is as before.
+        let indexed = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).index().map_err(|e| e.to_string())?;
+        for id in &indexed.unread {
+            tracing::error!("bug: {id}: its header cannot be read; it is shown without, and says so");
         }
+        for damage in &indexed.damage {
+            let place = damage.slot.map_or_else(|| "directory".to_owned(), |slot| format!("slot {slot}"));
+            let (segment, detail) = (hash::hex(&damage.segment.id), &damage.detail);
+            tracing::error!("not in the catalog: segment {segment}, {place}: {detail}; run `sealpost archive verify`");
+        }
+        Ok(())
     }
 }
 

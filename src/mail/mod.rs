@@ -19,6 +19,7 @@ mod structure_cbor;
 pub mod summary;
 #[cfg(test)]
 mod tests;
+pub mod unread;
 
 pub use address::Address;
 pub use envelope::{BodyType, Client, Direction, Envelope, Recipient, RequireTls, Tls};

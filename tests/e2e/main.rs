@@ -19,5 +19,6 @@ mod queue;
 mod readers;
 mod refusals;
 mod routes;
+mod sealing;
 mod tamper;
 mod tricks;

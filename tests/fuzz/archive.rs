@@ -54,8 +54,9 @@ fn records(input: &[u8]) {
     }
     if let Ok(meta) = Meta::parse(input) {
         assert_eq!(meta.encode(), input, "one form");
-        let _ = meta.accept();
+        assert_eq!(Meta::parse_accept(input), meta.accept(), "the same record");
     }
+    let _ = Meta::parse_accept(input);
     if let Ok(event) = Event::parse(input) {
         assert_eq!(event.encode(), input, "one form");
         let _ = event.results.iter().map(ResultRecord::result).count();

@@ -1,6 +1,7 @@
 //! A gateway that cheats: it holds log key and journal, and seals other things than were accepted. Every object it writes is
 //! whole; the leaves say otherwise.
 
+use super::super::seal::Means;
 use super::super::segment_writer::{Message, Plan, SegmentWriter};
 use super::super::*;
 use super::disk::FakeDisk;
@@ -8,6 +9,7 @@ use super::world::{World, message};
 use crate::clock::Clock;
 use crate::crypto::random;
 use crate::journal::Sealable;
+use crate::mail::summary::summarize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,8 +30,9 @@ fn seal_other(world: &World, change: impl FnOnce(&mut Sealable)) {
     let through = world.journal.durable_leaves();
     let mut sealable = world.journal.sealable(through);
     change(&mut sealable);
-    let (archive, clock) = (&world.archive, world.clock.as_ref());
-    let seal = archive.write_segment(&world.journal, clock, segment(world), &sealable, through).expect("written");
+    let archive = &world.archive;
+    let means = Means { journal: &world.journal, clock: world.clock.as_ref(), summarize };
+    let seal = archive.write_segment(&means, segment(world), &sealable, through).expect("written");
     seal::append(&world.journal, seal.to_leaf().expect("a leaf")).expect("appended");
     archive.reconcile(&world.journal).expect("reconciled");
 }
@@ -73,7 +76,7 @@ fn other_octets_than_were_accepted_are_noticed_with_the_key() {
     let wraps = vec![world.archive.wrap(&key, &plan.segment).expect("a wrap")];
     let mut writer = SegmentWriter::begin(file, plan, key).expect("begun");
     let octets = b"Subject: something else\r\n\r\n";
-    let summary = crate::mail::summary::summarize(octets);
+    let summary = summarize(octets);
     let meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), Vec::new(), summary).encode();
     let (mek, accept_index, id, accepted_at) =
         (entry.mek().expect("a key"), entry.accept_index, entry.id, entry.accepted_at);

@@ -4,6 +4,7 @@ mod crash;
 #[allow(clippy::duplicate_mod, dead_code, reason = "the journal's simulated disk, of which these tests need a part")]
 #[path = "../../journal/simulation/disk.rs"]
 mod disk;
+mod fenced;
 mod insider;
 mod officers;
 mod reading;

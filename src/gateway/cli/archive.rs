@@ -21,8 +21,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The order in which people are told of the archive.
-const STATUS: [&str; 8] =
-    ["id", "messages", "pending", "queued", "view", "stored_bytes", "raw_bytes", "sealed_through"];
+const STATUS: [&str; 10] = [
+    "id",
+    "messages",
+    "pending",
+    "queued",
+    "sealing",
+    "view",
+    "indexing",
+    "stored_bytes",
+    "raw_bytes",
+    "sealed_through",
+];
 /// The order in which people are told of a message.
 const SHOWN: [&str; 11] =
     ["id", "accepted_at", "direction", "class", "from", "to", "subject", "message_id", "size", "mailbox", "uid"];

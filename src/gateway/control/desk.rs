@@ -83,6 +83,8 @@ impl Desk {
         let mut status = rows::archive::status(self.post.archive(), Some(journal)).map_err(|e| e.to_string())?;
         status["queued"] = Value::from(journal.pending_ids().len());
         status["view"] = Value::from(self.reading.state().word());
+        status["sealing"] = self.sealing.sealing();
+        status["indexing"] = self.sealing.indexing();
         Ok(status)
     }
 }
