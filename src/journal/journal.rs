@@ -67,6 +67,11 @@ pub struct LiveCount {
 }
 
 impl Shared {
+    fn is_low_on_space(&self) -> Result<bool, Error> {
+        let free = self.disk.free_bytes(&self.settings.dir).map_err(|e| Error::disk("free space", &e))?;
+        Ok(free < self.settings.low_space_bytes)
+    }
+
     /// Whether as many files are kept as mail may keep.
     fn keeps_too_much(&self) -> bool {
         let (files, bytes) = (self.live.files.load(Ordering::Relaxed), self.live.bytes.load(Ordering::Relaxed));
@@ -211,10 +216,12 @@ impl Journal {
 
     /// Begins a message. `StorageFull` when space is low or too many files are kept: results, sealing and delivery still go on.
     pub fn draft(&self, id: MailId) -> Result<Draft, Error> {
-        let free = self.shared.disk.free_bytes(&self.shared.settings.dir);
-        let free = free.map_err(|e| Error::disk("free space", &e))?;
-        if free < self.shared.settings.low_space_bytes {
-            return Err(Error::StorageFull);
+        if self.shared.is_low_on_space()? {
+            let trimmed = self.shared.spares.trim();
+            trimmed.unwrap_or_else(|error| tracing::warn!(%error, "free journal files could not be removed"));
+            if self.shared.is_low_on_space()? {
+                return Err(Error::StorageFull);
+            }
         }
         if self.shared.keeps_too_much() {
             tracing::warn!("journal files are kept up to the bound kept_bytes: is sealing or delivery stuck?");

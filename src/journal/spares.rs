@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Zeros are written in pieces of this size.
 const PIECE_BYTES: usize = 1024 * 1024;
+/// Free files kept, where there is room: a busy journal would else write every file twice, once as zeros.
+const RECYCLED_MAX: usize = 8;
 /// Suffix of a file that counts.
 pub const SUFFIX: &str = ".journal";
 /// Suffix of a file still being preallocated.
@@ -66,17 +68,32 @@ impl Spares {
         spare.map_or_else(|| self.make(), Ok)
     }
 
-    /// Takes a file whose header is wiped. Beyond the wanted number, or of another length, it is removed instead.
+    /// Takes a file whose header is wiped. Beyond what is kept, or of another length, it is removed instead.
     pub fn give_back(&self, path: &Path) -> io::Result<()> {
         let fits = self.disk.open_read(path)?.len()? == self.file_bytes;
+        let is_roomy = self.is_roomy()?;
         let mut free = self.lock();
-        if fits && free.files.len() < self.wanted {
+        let kept = if is_roomy && self.wanted > 0 { self.wanted.max(RECYCLED_MAX) } else { self.wanted };
+        if fits && free.files.len() < kept {
             free.files.push(path.to_owned());
             return Ok(());
         }
         drop(free);
         self.disk.remove(path)?;
         self.disk.sync_dir(&self.dir)
+    }
+
+    /// Space is low: removes free files beyond the wanted number.
+    pub fn trim(&self) -> io::Result<()> {
+        let surplus = {
+            let mut free = self.lock();
+            let at = free.files.len().min(self.wanted);
+            free.files.split_off(at)
+        };
+        for path in &surplus {
+            self.disk.remove(path)?;
+        }
+        if surplus.is_empty() { Ok(()) } else { self.disk.sync_dir(&self.dir) }
     }
 
     /// Keeps the wanted number of spares until closed: the body of the background thread.
@@ -112,10 +129,14 @@ impl Spares {
     }
 
     fn make_if_roomy(&self) -> io::Result<PathBuf> {
-        if self.disk.free_bytes(&self.dir)? < self.file_bytes.saturating_add(self.low_space_bytes) {
+        if !self.is_roomy()? {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.make()
+    }
+
+    fn is_roomy(&self) -> io::Result<bool> {
+        Ok(self.disk.free_bytes(&self.dir)? >= self.file_bytes.saturating_add(self.low_space_bytes))
     }
 
     fn make(&self) -> io::Result<PathBuf> {
@@ -182,16 +203,33 @@ mod tests {
     }
 
     #[test]
-    fn files_are_made_whole_and_recycled_up_to_the_wanted_number() {
+    fn files_are_made_whole_and_recycled_up_to_a_number() {
         let dir = tempfile::tempdir().expect("a directory");
         let spares = spares(dir.path(), 1);
+        let files: Vec<_> = (0..=RECYCLED_MAX).map(|_| spares.take().expect("made")).collect();
+        assert_eq!(std::fs::metadata(&files[0]).expect("there").len(), 3 * 1024 * 1024 / 2);
+        assert_eq!(number(files[0].file_name().and_then(|n| n.to_str()).expect("a name")), Some(4));
+        files.iter().for_each(|file| spares.give_back(file).expect("kept or removed"));
+        let (last, kept) = files.split_last().expect("some");
+        assert!(kept.iter().all(|file| file.exists()) && !last.exists());
+        assert_eq!(spares.take().expect("recycled"), kept[kept.len() - 1]);
+    }
+
+    #[test]
+    fn where_space_is_low_only_the_wanted_number_is_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut spares = spares(dir.path(), 1);
         let (one, two) = (spares.take().expect("made"), spares.take().expect("made"));
-        assert_eq!(std::fs::metadata(&one).expect("there").len(), 3 * 1024 * 1024 / 2);
-        assert_eq!(number(one.file_name().and_then(|n| n.to_str()).expect("a name")), Some(4));
+        spares.low_space_bytes = u64::MAX;
         spares.give_back(&one).expect("kept");
         spares.give_back(&two).expect("removed");
         assert!(one.exists() && !two.exists());
-        assert_eq!(spares.take().expect("recycled"), one);
+        spares.low_space_bytes = 0;
+        let three = spares.make().expect("made");
+        spares.give_back(&three).expect("kept");
+        assert!(three.exists());
+        spares.trim().expect("trimmed");
+        assert!(one.exists() && !three.exists());
     }
 
     #[test]

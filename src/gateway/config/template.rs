@@ -153,7 +153,7 @@ tls = "opportunistic"               # none | opportunistic | required | verified
 
 # [journal]
 # file_bytes = 67108864
-# spares = 1
+# spares = 1                        # made ahead; up to eight used ones are kept while there is space
 # low_space_bytes = 268435456
 # kept_bytes = 8589934592           # of journal files not yet sealed and delivered; beyond it new mail gets 452
 # danger_volatile_filesystem = false
