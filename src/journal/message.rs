@@ -189,14 +189,16 @@ pub struct Reader {
 impl Reader {
     /// The octets as received, checked against the record's hash.
     pub fn original(&self) -> Result<Vec<u8>, Error> {
-        let octets = match &self.cached {
-            Some(cached) => cached.to_vec(),
-            None => self.stream(ORIGINAL_STREAM)?,
-        };
+        let octets = self.received()?;
         if sha256(&octets) != self.accept.body_sha256 {
             return Err(Error::Damaged(self.accept.id, "the octets do not have the recorded hash".to_owned()));
         }
         Ok(octets)
+    }
+
+    /// The octets as received, for somebody who checks them.
+    fn received(&self) -> Result<Vec<u8>, Error> {
+        self.cached.as_ref().map_or_else(|| self.stream(ORIGINAL_STREAM), |cached| Ok(cached.to_vec()))
     }
 
     fn stream(&self, stream: u32) -> Result<Vec<u8>, Error> {
@@ -210,7 +212,8 @@ impl Reader {
     pub fn rendition(&self, number: usize) -> Result<Vec<u8>, Error> {
         let rendition = self.accept.renditions.get(number).ok_or(Error::OutOfBounds("no such rendition"))?;
         let content = match rendition.content {
-            Content::Original => self.original()?,
+            // Prefix and octets have a hash together.
+            Content::Original => self.received()?,
             Content::Own(stream) => self.stream(stream)?,
         };
         let octets = [rendition.prefix.as_slice(), &content].concat();
