@@ -179,7 +179,7 @@ fn said(state: &RecipientState) -> usize {
 
 /// What reading a message's octets needs, taken out of the lock.
 pub struct Reader {
-    pub accept: Arc<Accept>,
+    pub held: Held,
     pub streams: Streams,
     pub kept: Kept,
     /// The octets as received, when they are still in memory.
@@ -190,8 +190,8 @@ impl Reader {
     /// The octets as received, checked against the record's hash.
     pub fn original(&self) -> Result<Vec<u8>, Error> {
         let octets = self.received()?;
-        if sha256(&octets) != self.accept.body_sha256 {
-            return Err(Error::Damaged(self.accept.id, "the octets do not have the recorded hash".to_owned()));
+        if sha256(&octets) != self.held.accept().body_sha256 {
+            return Err(Error::Damaged(self.held.id, "the octets do not have the recorded hash".to_owned()));
         }
         Ok(octets)
     }
@@ -203,14 +203,15 @@ impl Reader {
 
     fn stream(&self, stream: u32) -> Result<Vec<u8>, Error> {
         if !self.kept.has(stream) {
-            return Err(Error::NotKept(self.accept.id));
+            return Err(Error::NotKept(self.held.id));
         }
-        self.streams.read(&self.accept.id, stream)
+        self.streams.read(&self.held.id, stream)
     }
 
     /// Prefix and content of a rendition, checked against its hash.
     pub fn rendition(&self, number: usize) -> Result<Vec<u8>, Error> {
-        let rendition = self.accept.renditions.get(number).ok_or(Error::OutOfBounds("no such rendition"))?;
+        let accept = self.held.accept();
+        let rendition = accept.renditions.get(number).ok_or(Error::OutOfBounds("no such rendition"))?;
         let content = match rendition.content {
             // Prefix and octets have a hash together.
             Content::Original => self.received()?,
@@ -220,7 +221,7 @@ impl Reader {
         let mut hasher = Sha256::new();
         hasher.update(&octets);
         if hasher.finish() != rendition.sha256 {
-            return Err(Error::Damaged(self.accept.id, "a rendition does not have the recorded hash".to_owned()));
+            return Err(Error::Damaged(self.held.id, "a rendition does not have the recorded hash".to_owned()));
         }
         Ok(octets)
     }

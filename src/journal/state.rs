@@ -164,9 +164,8 @@ impl State {
     /// What reading a message's octets needs.
     pub fn reader(&self, id: &MailId) -> Option<Reader> {
         let message = self.messages.get(id)?;
-        let accept = message.held.accept();
-        let (streams, kept) = (message.streams.clone(), message.kept.clone());
-        Some(Reader { accept, streams, kept, cached: self.cache.octets(id) })
+        let (held, streams, kept) = (message.held.clone(), message.streams.clone(), message.kept.clone());
+        Some(Reader { held, streams, kept, cached: self.cache.octets(id) })
     }
 
     /// What a seal pass up to `through` takes. Damaged messages are declared in a GAP leaf instead.
