@@ -3,6 +3,8 @@
 use super::super::carried::Carried;
 use super::super::fixtures;
 use super::super::inspect;
+use super::super::replay::{Standing, replay};
+use super::super::settings;
 use super::super::{AcceptDraft, Error, Journal, Outcome, RecipientResult, RecipientState, RenditionDraft, Sync};
 use super::disk::{Faults, Random, Syncs};
 use super::world::{DIR, World, accept_draft};
@@ -177,6 +179,28 @@ fn a_former_home_that_stays_keeps_what_came_later() {
     assert_eq!(report.damage, [""; 0]);
     assert_eq!(report.pending, 0, "what had ended does not come back");
     world.check(&journal, &report).expect("nothing is lost");
+}
+
+/// The same after a start: the file with the CARRY needs the former home gone first.
+#[test]
+fn a_replay_knows_former_homes() {
+    let (mut world, ids) = with_old_file(2);
+    let (journal, _) = world.open().expect("opens");
+    let former: Vec<_> = ids.iter().map(|id| journal.home_of(id).expect("there")).collect();
+    world.seal(&journal).expect("sealed");
+    wait_until("carried", || ids.iter().all(|id| is_carried(&journal, id)));
+    journal.close();
+    let standing = Standing { leaves_before: world.log.len() as u64, sealed_through: world.sealed_through };
+    let replayed = replay(&world.disk, Path::new(DIR), &settings::test_keys(), standing).expect("replayed");
+    for (id, former) in ids.iter().zip(&former) {
+        let home = replayed.state.message(id).expect("there").home.ordinal;
+        assert_ne!(home, former.ordinal);
+        assert!(
+            replayed.files[&former.ordinal].homes.iter().all(|other| *other == former.ordinal),
+            "nothing before it"
+        );
+        assert!(replayed.files[&home].homes.contains(&former.ordinal));
+    }
 }
 
 /// One life that carries, cut at an operation; whether anything was carried when it ended.
