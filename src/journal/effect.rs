@@ -59,7 +59,7 @@ impl Effect {
         match self {
             Effect::Piece { ticket, stream, chunk } => Told::Piece(ticket, stream, chunk),
             Effect::Accepted { message, leaf, cached, done } => {
-                let (id, mut message) = (message.held.id, *message);
+                let (id, mut message) = (message.held.id, message);
                 if cached.is_none() {
                     message.held.pack();
                 }

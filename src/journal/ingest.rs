@@ -101,7 +101,7 @@ impl Ingest {
             return None;
         }
         let parts = Parts { streams, kept: Kept::All, blinding };
-        self.state.accepted(Message::new(accept, record, index, parts, file), None);
+        self.state.accepted(Box::new(Message::new(accept, record, index, parts, file)), None);
         Some(())
     }
 

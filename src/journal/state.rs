@@ -8,9 +8,9 @@ use crate::mail::MailId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Octets of bodies kept in memory because delivery follows at once: 200 messages of 20 KB, more than are on their way at a time.
-/// What falls out is read back from the disk.
-pub const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Octets of bodies kept in memory because delivery follows at once: 100 messages of 20 KB, more than are on their way at a time
+/// unless deliveries are behind. What falls out is read back from the disk, or from the system's cache of it.
+pub const CACHE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What a leaf in the unsealed range is about.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,8 @@ enum Event {
 
 /// The journal's memory.
 pub struct State {
-    messages: HashMap<MailId, Message>,
+    /// Boxed: the table has twice the places it needs, and more when many messages were waiting once.
+    messages: HashMap<MailId, Box<Message>>,
     /// Accepts and results by leaf index, from `sealed_through` on.
     events: BTreeMap<u64, Event>,
     leaves: VecDeque<Arc<[u8]>>,
@@ -85,7 +86,7 @@ impl State {
     }
 
     /// Adds an accepted message, whose ACCEPT is durable.
-    pub fn accepted(&mut self, message: Message, cached: Option<Arc<[u8]>>) {
+    pub fn accepted(&mut self, message: Box<Message>, cached: Option<Arc<[u8]>>) {
         let (id, index) = (message.held.id, message.held.accept_index);
         if index >= self.sealed_through {
             self.events.insert(index, Event::Accept(id));
@@ -101,7 +102,7 @@ impl State {
 
     /// A message that a replay finds carried, in place of what was known of it.
     pub fn carried(&mut self, message: Message) {
-        self.messages.insert(message.held.id, message);
+        self.messages.insert(message.held.id, Box::new(message));
     }
 
     /// Adds a terminal result, whose RESULT is durable with this leaf. The states must show it already.
@@ -137,19 +138,19 @@ impl State {
 
     /// A message.
     pub fn message(&self, id: &MailId) -> Option<&Message> {
-        self.messages.get(id)
+        self.messages.get(id).map(Box::as_ref)
     }
     /// A message, to change its delivery.
     pub fn message_mut(&mut self, id: &MailId) -> Option<&mut Message> {
-        self.messages.get_mut(id)
+        self.messages.get_mut(id).map(Box::as_mut)
     }
     /// All messages, in no order.
     pub fn messages(&self) -> impl Iterator<Item = &Message> {
-        self.messages.values()
+        self.messages.values().map(Box::as_ref)
     }
     /// All messages, to mark what replay finds about them.
     pub fn messages_mut(&mut self) -> impl Iterator<Item = &mut Message> {
-        self.messages.values_mut()
+        self.messages.values_mut().map(Box::as_mut)
     }
 
     /// Whether a rendition consists of octets that are still in memory.
@@ -158,7 +159,7 @@ impl State {
             let accept = message.held.accept();
             accept.renditions.get(rendition).is_some_and(|rendition| rendition.content == Content::Original)
         };
-        self.cache.bodies.contains_key(id) && self.messages.get(id).is_some_and(is_received)
+        self.cache.bodies.contains_key(id) && self.message(id).is_some_and(is_received)
     }
 
     /// What reading a message's octets needs.
