@@ -3,6 +3,8 @@
 use crate::crypto;
 use crate::mail::MailId;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// What the gateway does about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,29 @@ impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
         if let Some(done) = self.0.take() {
             done(Err(Error::closed()));
+        }
+    }
+}
+
+/// One answer for several jobs: the first error, or success when all are done.
+pub(super) struct Gathered {
+    left: AtomicUsize,
+    answer: Mutex<Option<Answer<()>>>,
+}
+
+impl Gathered {
+    /// For this many jobs.
+    pub(super) fn new(jobs: usize, done: Done<()>) -> Gathered {
+        Gathered { left: AtomicUsize::new(jobs), answer: Mutex::new(Some(Answer::new(done))) }
+    }
+
+    /// One of them has ended.
+    pub(super) fn settle(&self, result: Result<(), Error>) {
+        let is_last = self.left.fetch_sub(1, Ordering::AcqRel) == 1;
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(done) = answer.take_if(|_| is_last || result.is_err()) {
+            drop(answer);
+            done.give(result);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Error;
 use super::carrier::Carrier;
 use super::draft::Draft;
-use super::error::{Answer, Done};
+use super::error::{Answer, Done, Gathered};
 use super::header::MAIL_FILES_MAX;
 use super::held::Held;
 use super::leaf::Leaf;
@@ -295,8 +295,7 @@ impl Journal {
             }
             parts.last_mut().into_iter().for_each(|part| part.push(result.clone()));
         }
-        let gathered =
-            Arc::new(Gathered { left: AtomicUsize::new(parts.len()), answer: Mutex::new(Some(Answer::new(done))) });
+        let gathered = Arc::new(Gathered::new(parts.len(), done));
         for results in parts {
             let gathered = Arc::clone(&gathered);
             let done = Answer::new(Box::new(move |result| gathered.settle(result)));
@@ -482,22 +481,5 @@ fn clip(result: &mut RecipientResult) {
         }
         Outcome::Parked { reason, .. } | Outcome::Dropped { reason } => clip(reason),
         Outcome::Archived | Outcome::Released { .. } | Outcome::Warned => {}
-    }
-}
-
-/// One answer for several jobs: the first error, or success when all are done.
-struct Gathered {
-    left: AtomicUsize,
-    answer: Mutex<Option<Answer<()>>>,
-}
-
-impl Gathered {
-    fn settle(&self, result: Result<(), Error>) {
-        let is_last = self.left.fetch_sub(1, Ordering::AcqRel) == 1;
-        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(done) = answer.take_if(|_| is_last || result.is_err()) {
-            drop(answer);
-            done.give(result);
-        }
     }
 }
