@@ -121,7 +121,7 @@ tls = "opportunistic"               # none | opportunistic | required | verified
 # resolver = ["127.0.0.1:53"]       # DNS servers for mx, instead of those of /etc/resolv.conf
 # protocol = "smtp"                 # smtp | lmtp
 # mx_port = 25
-# connections = 20                  # at most; a next hop that answers within 20 ms gets six
+# connections = 20                  # at most; a quick next hop gets six
 
 # [tls]
 # certificate = "tls/cert.pem"

@@ -1,20 +1,17 @@
 //! What is to be delivered when, and by how many connections. A data structure: no I/O, no clock, no tasks.
 //!
 //! A job is one rendition of one message to one route. A route that could not be reached is down until a moment: its jobs stay
-//! ready, and one of them probes it then (a dead route is probed, not hammered). A route that answers quickly gets a few
+//! ready, and one of them probes it then (a dead route is probed, not hammered). A route whose transactions are quick gets a few
 //! connections only: more would not be faster, and each may leave one message in doubt when this process is killed.
 
 use crate::clock::Timestamp;
 use crate::mail::MailId;
-use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-/// Connections to a next hop that answers quickly.
+/// Connections of a route, besides those whose transaction has become slow.
 const QUICK_CONNECTIONS: usize = 6;
-/// A transaction that takes longer is mostly waiting, and others can be made meanwhile.
-const QUICK: Duration = Duration::from_millis(20);
-/// The share of the latest transaction in the average is one of this many.
-const AVERAGED: u32 = 8;
+/// A transaction that takes longer is mostly waiting, and others can be made meanwhile. In milliseconds.
+const QUICK_MS: i64 = 20;
 
 /// One transaction to make, and to make again until every recipient is final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,8 +41,8 @@ pub struct Agenda {
     waiting: BTreeSet<(Timestamp, Job)>,
     /// Jobs that are ready, waiting or taken: each stands here once.
     known: HashSet<Job>,
-    /// Jobs under way.
-    taken: HashSet<Job>,
+    /// Jobs under way, and since when.
+    taken: HashMap<Job, Timestamp>,
 }
 
 #[derive(Debug)]
@@ -53,8 +50,6 @@ struct RouteAgenda {
     ready: VecDeque<Job>,
     workers: usize,
     workers_max: usize,
-    /// What a transaction takes, on average.
-    takes: Duration,
     failures: u32,
     down: Option<Down>,
 }
@@ -81,12 +76,12 @@ impl RouteAgenda {
     fn is_down(&self, now: Timestamp) -> bool {
         self.down.as_ref().is_some_and(|down| now < down.until)
     }
-    /// A route that has failed gets one worker, the probe, until it answers.
-    fn places(&self, now: Timestamp) -> usize {
+    /// How many workers it may have, when the transactions of so many take long. One that has failed gets the probe alone until it
+    /// answers.
+    fn places(&self, slow: usize, now: Timestamp) -> usize {
         match (self.is_down(now), self.failures) {
             (true, _) => 0,
-            (false, 0) if self.takes > QUICK => self.workers_max,
-            (false, 0) => self.workers_max.min(QUICK_CONNECTIONS),
+            (false, 0) => self.workers_max.min(QUICK_CONNECTIONS + slow),
             (false, _) => 1,
         }
     }
@@ -99,7 +94,6 @@ impl Agenda {
             ready: VecDeque::new(),
             workers: 0,
             workers_max: workers_max.max(1),
-            takes: Duration::ZERO,
             failures: 0,
             down: None,
         };
@@ -129,8 +123,19 @@ impl Agenda {
         self.staff(job.route, now)
     }
 
+    fn places(&self, route: usize, now: Timestamp) -> usize {
+        let slow = self.slow_at(route).filter(|at| *at <= now).count();
+        self.routes[route].places(slow, now)
+    }
+
+    /// When each transaction of a route becomes slow.
+    fn slow_at(&self, route: usize) -> impl Iterator<Item = Timestamp> {
+        let of_this = self.taken.iter().filter(move |(job, _)| job.route == route);
+        of_this.map(|(_, since)| Timestamp::from_ms(since.ms() + QUICK_MS))
+    }
+
     fn staff(&mut self, route: usize, now: Timestamp) -> Workers {
-        let places = self.routes[route].places(now);
+        let places = self.places(route, now);
         let this = &mut self.routes[route];
         if this.ready.is_empty() || this.workers >= places {
             return Workers::Suffice;
@@ -141,15 +146,16 @@ impl Agenda {
 
     /// The next job for a worker of this route; `None` when there is none, the route is down, or fewer workers suffice.
     pub fn take(&mut self, route: usize, now: Timestamp) -> Option<Job> {
+        let places = self.places(route, now);
         let this = &mut self.routes[route];
-        let job = if this.workers > this.places(now) { None } else { this.ready.pop_front() };
-        self.taken.extend(job);
+        let job = if this.workers > places { None } else { this.ready.pop_front() };
+        self.taken.extend(job.map(|job| (job, now)));
         job
     }
 
     /// Whether a transaction of this message is under way.
     pub fn is_under_way(&self, id: &MailId) -> bool {
-        self.taken.iter().any(|job| job.id == *id)
+        self.taken.keys().any(|job| job.id == *id)
     }
 
     /// A taken job is done for good.
@@ -175,10 +181,9 @@ impl Agenda {
         this.down = Some(Down { until: until(this.failures), reply: reply.to_owned() });
     }
 
-    /// The route answered: a transaction took so long.
-    pub fn reached(&mut self, route: usize, now: Timestamp, took: Duration) -> (Workers, Answered) {
+    /// The route answered.
+    pub fn reached(&mut self, route: usize, now: Timestamp) -> (Workers, Answered) {
         let this = &mut self.routes[route];
-        this.takes = (this.takes * (AVERAGED - 1) + took) / AVERAGED;
         let answered = if this.failures == 0 { Answered::AsEver } else { Answered::Again };
         (this.failures, this.down) = (0, None);
         (self.staff(route, now), answered)
@@ -189,29 +194,33 @@ impl Agenda {
         self.routes.get(route)?.down.as_ref()
     }
 
-    /// Makes ready what has become due; the routes that need one more worker each.
+    /// Makes ready what has become due; the routes that need more workers, each as often as it needs one.
     pub fn advance(&mut self, now: Timestamp) -> Vec<usize> {
         while let Some(&(due, job)) = self.waiting.first().filter(|(due, _)| *due <= now) {
             self.waiting.remove(&(due, job));
             self.routes[job.route].ready.push_back(job);
         }
-        let needy = |route: &usize| {
-            let this = &self.routes[*route];
-            !this.ready.is_empty() && this.workers < this.places(now)
-        };
-        let routes: Vec<usize> = (0..self.routes.len()).filter(needy).collect();
-        for &route in &routes {
-            self.routes[route].workers += 1;
+        let mut needy = Vec::new();
+        for route in 0..self.routes.len() {
+            let places = self.places(route, now);
+            let this = &mut self.routes[route];
+            let more = places.saturating_sub(this.workers).min(this.ready.len());
+            this.workers += more;
+            needy.extend(std::iter::repeat_n(route, more));
         }
-        routes
+        needy
     }
 
-    /// When `advance` next has something to do.
-    pub fn next_due(&self) -> Option<Timestamp> {
+    /// When `advance`, just called, next has something to do.
+    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let waiting = self.waiting.first().map(|(due, _)| *due);
-        let probes =
-            self.routes.iter().filter(|r| !r.ready.is_empty() && r.workers == 0).filter_map(|r| r.down.as_ref());
-        waiting.into_iter().chain(probes.map(|down| down.until)).min()
+        let crowded = |route: &RouteAgenda| !route.ready.is_empty();
+        let probes = self.routes.iter().filter(|r| crowded(r) && r.workers == 0).filter_map(|r| r.down.as_ref());
+        // A transaction that becomes slow leaves its place to another.
+        let is_full = |r: &RouteAgenda| crowded(r) && r.failures == 0 && (1..r.workers_max).contains(&r.workers);
+        let full = (0..self.routes.len()).filter(|route| is_full(&self.routes[*route]));
+        let slow = full.flat_map(|route| self.slow_at(route)).filter(|at| *at > now);
+        waiting.into_iter().chain(probes.map(|down| down.until)).chain(slow).min()
     }
 
     /// Makes waiting jobs of these messages due now, and down routes worth a probe. Answers how many waited.
@@ -240,11 +249,11 @@ impl Agenda {
     }
 
     /// Takes a ready job out of its turn; whether it was there.
-    pub fn pull(&mut self, job: Job) -> bool {
+    pub fn pull(&mut self, job: Job, now: Timestamp) -> bool {
         let ready = &mut self.routes[job.route].ready;
         let at = ready.iter().position(|other| *other == job);
         let pulled = at.and_then(|at| ready.remove(at));
-        self.taken.extend(pulled);
+        self.taken.extend(pulled.map(|job| (job, now)));
         pulled.is_some()
     }
 }
@@ -279,32 +288,33 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_route_gets_more_connections_and_a_quick_one_few() {
-        let mut agenda = Agenda::new([8, 8, 3]);
+    fn slow_transactions_leave_their_place_to_others() {
+        let mut agenda = Agenda::new([8, 3]);
+        let later = |ms: i64| Timestamp::from_ms(at(0).ms() + ms);
         let started = |agenda: &mut Agenda, route: usize| {
             (0..20).filter(|n| agenda.add(job(*n, route), at(0), at(0)) == Workers::StartOne).count()
         };
-        assert_eq!([0, 1, 2].map(|route| started(&mut agenda, route)), [QUICK_CONNECTIONS, QUICK_CONNECTIONS, 3]);
-        let answer = |agenda: &mut Agenda, route, took| agenda.reached(route, at(0), took).0;
-        assert_eq!(answer(&mut agenda, 0, QUICK), Workers::Suffice);
-        assert_eq!(answer(&mut agenda, 1, 10 * QUICK), Workers::StartOne, "each answer opens one more");
-        assert_eq!(answer(&mut agenda, 1, 10 * QUICK), Workers::StartOne);
-        assert_eq!(answer(&mut agenda, 1, 10 * QUICK), Workers::Suffice, "eight is the most");
-        for _ in 0..50 {
-            let _ = agenda.reached(1, at(0), QUICK / 2);
-        }
-        assert_eq!(agenda.take(1, at(0)), None, "it is quick again");
-        assert_eq!(agenda.worker_ended(1, at(0)), Workers::Suffice);
-        assert_eq!(agenda.take(1, at(0)), None, "one more is to end");
-        assert_eq!(agenda.worker_ended(1, at(0)), Workers::Suffice);
-        assert!(agenda.take(1, at(0)).is_some());
+        assert_eq!([started(&mut agenda, 0), started(&mut agenda, 1)], [QUICK_CONNECTIONS, 3]);
+        let taken: Vec<Job> = (0..QUICK_CONNECTIONS).filter_map(|_| agenda.take(0, at(0))).collect();
+        assert_eq!(agenda.next_due(at(0)), Some(later(QUICK_MS)));
+        assert!(agenda.advance(later(QUICK_MS - 1)).is_empty());
+        assert_eq!(agenda.advance(later(QUICK_MS)), [0, 0], "eight is the most");
+        assert_eq!(agenda.next_due(later(QUICK_MS)), None, "and there is nothing more to do");
+        // Those that were slow are done: the others suffice.
+        taken.into_iter().for_each(|job| agenda.done(job));
+        let now = later(QUICK_MS);
+        assert_eq!(agenda.take(0, now), None);
+        assert_eq!(agenda.worker_ended(0, now), Workers::Suffice);
+        assert_eq!(agenda.take(0, now), None, "one more is to end");
+        assert_eq!(agenda.worker_ended(0, now), Workers::Suffice);
+        assert!(agenda.take(0, now).is_some());
     }
 
     #[test]
     fn what_waits_becomes_ready_in_time() {
         let mut agenda = Agenda::new([1, 1]);
         assert_eq!(agenda.add(job(1, 1), at(10), at(0)), Workers::Suffice);
-        assert_eq!(agenda.next_due(), Some(at(10)));
+        assert_eq!(agenda.next_due(at(0)), Some(at(10)));
         assert!(agenda.advance(at(9)).is_empty());
         assert_eq!(agenda.advance(at(10)), [1]);
         assert_eq!(agenda.take(1, at(10)), Some(job(1, 1)));
@@ -328,19 +338,18 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(agenda.worker_ended(0, at(0)), Workers::Suffice);
         }
-        assert_eq!(agenda.next_due(), Some(at(10)));
+        assert_eq!(agenda.next_due(at(0)), Some(at(10)));
         assert_eq!(agenda.advance(at(10)), [0]);
         assert!(agenda.advance(at(10)).is_empty(), "one probe");
         assert!(agenda.take(0, at(10)).is_some());
         agenda.unreachable(0, at(10), "refused", until(10));
         assert_eq!(agenda.worker_ended(0, at(10)), Workers::Suffice);
-        assert_eq!(agenda.next_due(), Some(at(30)), "the second wait is longer");
+        assert_eq!(agenda.next_due(at(0)), Some(at(30)), "the second wait is longer");
         assert_eq!(agenda.advance(at(30)), [0]);
         assert!(agenda.take(0, at(30)).is_some());
         assert_eq!(agenda.down(0).map(|down| down.reply.as_str()), Some("refused"));
-        let took = Duration::ZERO;
-        assert_eq!(agenda.reached(0, at(30), took), (Workers::StartOne, Answered::Again), "it answers: more may work");
-        assert_eq!(agenda.reached(0, at(30), took).1, Answered::AsEver);
+        assert_eq!(agenda.reached(0, at(30)), (Workers::StartOne, Answered::Again), "it answers: more may work");
+        assert_eq!(agenda.reached(0, at(30)).1, Answered::AsEver);
         assert_eq!(agenda.down(0), None);
     }
 
@@ -377,7 +386,7 @@ mod tests {
         assert_eq!(agenda.advance(at(2)), [0]);
         let _ = agenda.hurry(&HashSet::from([job(2, 0).id]), at(2));
         let _ = agenda.advance(at(2));
-        assert!(agenda.pull(job(2, 0)) && !agenda.pull(job(2, 0)));
+        assert!(agenda.pull(job(2, 0), at(2)) && !agenda.pull(job(2, 0), at(2)));
         assert!(agenda.is_under_way(&job(2, 0).id), "whoever pulls it brings it to an end");
     }
 }

@@ -137,7 +137,8 @@ impl Delivery {
     fn advance(self: &Arc<Self>) -> Option<Timestamp> {
         let (routes, due) = {
             let mut agenda = self.agenda();
-            (agenda.advance(self.post.now()), agenda.next_due())
+            let now = self.post.now();
+            (agenda.advance(now), agenda.next_due(now))
         };
         for route in routes {
             self.staff(route, Workers::StartOne);
@@ -236,10 +237,9 @@ impl Delivery {
         let config = self.post.config();
         let route = &config.route[job.route];
         let sending = connection::Transaction { entry: &entry, recipients: &open, octets: &octets };
-        let begun = Instant::now();
         match connection::send(&self.post, &self.surroundings, route, connection, &sending).await {
             Ok((fates, next_hops, connection)) => {
-                self.reached(job.route, next_hops.first().map_or("", String::as_str), begun.elapsed());
+                self.reached(job.route, next_hops.first().map_or("", String::as_str));
                 let source = Source { next_hops: &next_hops, message: Some(&octets) };
                 self.record(job, &entry, &open, fates, source).await;
                 connection
@@ -258,8 +258,8 @@ impl Delivery {
         }
     }
 
-    fn reached(self: &Arc<Self>, route: usize, next_hop: &str, took: Duration) {
-        let (workers, answered) = self.agenda().reached(route, self.post.now(), took);
+    fn reached(self: &Arc<Self>, route: usize, next_hop: &str) {
+        let (workers, answered) = self.agenda().reached(route, self.post.now());
         if answered == Answered::Again {
             tracing::info!("route {}: {next_hop} answers again", route + 1);
         }

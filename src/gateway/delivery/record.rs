@@ -179,17 +179,16 @@ impl Delivery {
                 tokio::task::yield_now().await;
             }
             let Some(entry) = self.post.journal().entry(&job.id) else { continue };
-            let open = self.open_recipients(&entry, &job);
-            if settle::is_expired(&config.queue, &entry, self.post.now()) && self.agenda().pull(job) {
+            let (open, now) = (self.open_recipients(&entry, &job), self.post.now());
+            if settle::is_expired(&config.queue, &entry, now) && self.agenda().pull(job, now) {
                 let deferred = Fate::Deferred { reply: down.reply.clone() };
                 let source = Source { next_hops: &[], message: None };
                 self.record(job, &entry, &open, vec![deferred; open.len()], source).await;
             } else {
                 let outcome = Outcome::Deferred { reply: down.reply.clone(), next_at: down.until };
-                let at = self.post.now();
                 let delayed = |&recipient: &u32| RecipientResult {
                     recipient,
-                    at,
+                    at: now,
                     next_hop: String::new(),
                     outcome: outcome.clone(),
                 };
