@@ -3,7 +3,6 @@
 
 use super::fold;
 use super::sealed::Facts;
-use crate::mail::Address;
 use std::collections::BTreeSet;
 
 /// One message's columns.
@@ -29,7 +28,7 @@ impl Line {
         let message_id = fold::message_id(summary.envelope.message_id.as_deref().unwrap_or_default());
         let blob = minicbor::to_vec(summary).unwrap_or_else(|_| unreachable!("encoding into memory cannot fail"));
         Line {
-            sender: envelope.sender.as_ref().map(Address::to_string).unwrap_or_default(),
+            sender: envelope.sender_text(),
             recipients: serde_json::Value::from(recipients).to_string(),
             message_id: message_id.to_owned(),
             from_lines: fold::from_lines(envelope, summary),

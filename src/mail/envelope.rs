@@ -99,6 +99,13 @@ pub struct Envelope {
     pub require_tls: Option<RequireTls>,
 }
 
+impl Envelope {
+    /// The reverse-path's mailbox as text; empty for the null sender.
+    pub fn sender_text(&self) -> String {
+        self.sender.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
 /// What TLS the client spoke.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Tls {

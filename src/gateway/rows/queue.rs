@@ -27,7 +27,7 @@ pub fn row(entry: &Entry, obstacle: impl Fn(&Entry, u32) -> Option<Down>) -> Val
     json!({
         "id": accept.id.to_string(),
         "state": state_of(entry, &rows),
-        "from": accept.envelope.sender.as_ref().map_or_else(String::new, ToString::to_string),
+        "from": accept.envelope.sender_text(),
         "accepted_at": accept.accepted_at.rfc3339(),
         "size": accept.body_bytes,
         "rcpt": rows,

@@ -190,8 +190,7 @@ impl Transaction {
 
     fn write_mail(&self, out: &mut Vec<u8>) {
         let has = |extension| self.hop.capabilities.has(extension);
-        let sender = self.envelope.sender.as_ref().map(ToString::to_string).unwrap_or_default();
-        out.extend_from_slice(format!("MAIL FROM:<{sender}>").as_bytes());
+        out.extend_from_slice(format!("MAIL FROM:<{}>", self.envelope.sender_text()).as_bytes());
         if has(Extension::Size) {
             out.extend_from_slice(format!(" SIZE={}", self.content.bytes).as_bytes());
         }

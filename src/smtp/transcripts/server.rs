@@ -135,8 +135,7 @@ fn is_named(address: Option<&Address>, name: &str) -> bool {
 }
 
 fn describe(envelope: &Envelope) -> String {
-    let sender = envelope.sender.as_ref().map(ToString::to_string).unwrap_or_default();
-    let mut text = format!("<{sender}> {:?}", envelope.body);
+    let mut text = format!("<{}> {:?}", envelope.sender_text(), envelope.body);
     for (key, value) in [("RET", &envelope.ret), ("ENVID", &envelope.envid)] {
         text.extend(value.iter().map(|value| format!(" {key}={value}")));
     }
