@@ -270,8 +270,7 @@ impl<'a> Batch<'a> {
 
     fn is_open(&self, id: &MailId, result: &RecipientResult) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = usize::try_from(result.recipient).ok();
-        let known = place.and_then(|at| state.message(id)?.held.states.get(at));
+        let known = state.message(id).and_then(|message| message.held.state(result.recipient));
         known.is_none_or(|state| takes(state, &result.outcome)) && !self.ended.contains(&(*id, result.recipient))
     }
 }

@@ -59,15 +59,13 @@ impl Held {
         self.decoded = None;
     }
 
-    /// As users of the journal see it.
+    /// As everybody but the sealer sees it.
     pub(super) fn entry(&self) -> Entry {
         Entry {
             accept: self.accept(),
-            accept_octets: Arc::clone(&self.accept_octets),
             accept_index: self.accept_index,
             states: Arc::clone(&self.states),
             results: Arc::clone(&self.results),
-            blinding: Arc::clone(&self.blinding),
         }
     }
 
@@ -75,6 +73,11 @@ impl Held {
     /// message was carried.
     pub fn mek(&self) -> Option<&Secret<32>> {
         self.blinding.key()
+    }
+
+    /// How far delivery to the recipient with this number is.
+    pub(super) fn state(&self, number: u32) -> Option<&RecipientState> {
+        record::state_of(&self.states, number)
     }
 
     /// Whether any recipient is still to be delivered to.

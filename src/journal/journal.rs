@@ -141,9 +141,7 @@ impl Journal {
     fn remember(&self, left: Vec<Delivered>) -> Result<usize, Error> {
         let is_open = |one: &Delivered| {
             let state = self.shared.state();
-            let states = state.message(&one.id).map(|message| Arc::clone(&message.held.states));
-            let at = usize::try_from(one.result.recipient).ok();
-            let known = states.as_ref().and_then(|states| states.get(at?));
+            let known = state.message(&one.id).and_then(|message| message.held.state(one.result.recipient));
             known.is_some_and(|known| takes(known, &one.result.outcome))
         };
         let open: Vec<Delivered> = left.into_iter().filter(is_open).collect();
@@ -252,8 +250,7 @@ impl Journal {
         let message = state.message_mut(&id).ok_or(Error::Unknown(id))?;
         let mut open = Vec::with_capacity(results.len());
         for mut result in results {
-            let place = usize::try_from(result.recipient).ok();
-            let known = place.and_then(|at| message.held.states.get(at));
+            let known = message.held.state(result.recipient);
             if takes(known.ok_or(Error::OutOfBounds("no such recipient"))?, &result.outcome) {
                 clip(&mut result);
                 open.push(result);
@@ -326,12 +323,13 @@ impl Journal {
     }
     /// All messages that are not both sealed and final, in the order of acceptance.
     pub fn entries(&self) -> Vec<Entry> {
-        in_order(self.shared.state().messages().map(|m| m.held.clone()).collect())
+        let mut held: Vec<Held> = self.shared.state().messages().map(|m| m.held.clone()).collect();
+        held.sort_unstable_by_key(|held| held.accept_index);
+        held.iter().map(Held::entry).collect()
     }
     /// Messages with a recipient to deliver to, in the order of acceptance.
     pub fn pending(&self) -> Vec<Entry> {
-        let state = self.shared.state();
-        in_order(state.messages().map(|m| &m.held).filter(|held| held.is_pending()).cloned().collect())
+        self.pending_ids().iter().filter_map(|id| self.entry(id)).collect()
     }
 
     /// The same, by id.
@@ -353,6 +351,11 @@ impl Journal {
     /// Prefix and content of a rendition, checked against its hash: the same octets at every retry.
     pub fn rendition_octets(&self, id: &MailId, rendition: usize) -> Result<Vec<u8>, Error> {
         self.reader(id)?.rendition(rendition)
+    }
+    /// All that is kept of a message.
+    #[cfg(test)]
+    pub(super) fn held(&self, id: &MailId) -> Option<Held> {
+        self.shared.state().message(id).map(|m| m.held.clone())
     }
     /// The file a message lives in.
     #[cfg(test)]
@@ -462,11 +465,6 @@ fn claim(disk: &dyn Disk, settings: &Settings) -> Result<Box<dyn Any + Send>, Er
         Filesystem::Durable => {}
     }
     disk.lock(&settings.dir).map_err(|e| if e.kind() == io::ErrorKind::WouldBlock { Error::Locked } else { failed(e) })
-}
-
-fn in_order(mut held: Vec<Held>) -> Vec<Entry> {
-    held.sort_unstable_by_key(|held| held.accept_index);
-    held.iter().map(Held::entry).collect()
 }
 
 /// Bounds what strangers put into a result.

@@ -123,12 +123,7 @@ impl Message {
 
     /// The streams that open renditions need, and the octets as received while a recipient is parked.
     pub fn needed_streams(&self) -> Vec<u32> {
-        let is_open = |recipient: &u32| {
-            usize::try_from(*recipient)
-                .ok()
-                .and_then(|at| self.held.states.get(at))
-                .is_some_and(RecipientState::is_pending)
-        };
+        let is_open = |recipient: &u32| self.held.state(*recipient).is_some_and(RecipientState::is_pending);
         let accept = self.held.accept();
         let open = accept.renditions.iter().filter(|r| r.recipients.iter().any(is_open));
         let mut needed: BTreeSet<u32> = open.map(|r| r.content.stream()).collect();

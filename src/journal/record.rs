@@ -1,12 +1,9 @@
 //! Records: what the journal keeps about a message, and the leaves of the evidence log that commit to it. Plain values with
 //! a fixed CBOR form; never I/O.
 
-use super::blinding::Blinding;
 use super::held::Held;
-use super::leaf::Leaf;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
-use crate::crypto::Secret;
 use crate::mail::Client;
 use crate::mail::Envelope;
 use crate::mail::MailId;
@@ -259,35 +256,27 @@ pub struct LeafEntry {
     pub octets: Arc<[u8]>,
 }
 
-/// A message as the journal knows it. Cheap to clone; a snapshot that does not change under its holder.
+/// A message as delivery and people see it: without its key. Cheap to clone; a snapshot that does not change under its holder.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The record of acceptance.
     pub accept: Arc<Accept>,
-    /// The record's CBOR, verbatim as committed to.
-    pub accept_octets: Arc<[u8]>,
     /// The index of its ACCEPT leaf.
     pub accept_index: u64,
     /// One state per recipient, in envelope order.
     pub states: Arc<Vec<RecipientState>>,
     /// Terminal results with the index of their leaf, in log order. The position in this list is the result's ordinal.
     pub results: Arc<Vec<(u64, RecipientResult)>>,
-    pub(super) blinding: Arc<Blinding>,
 }
 
 impl Entry {
-    /// The message key, for the sealer only: it encrypts one message in one archive unit. `None` once that unit is sealed and the
-    /// message was carried.
-    pub fn mek(&self) -> Option<&Secret<32>> {
-        self.blinding.key()
-    }
     /// The recipient with this number in the envelope.
     pub fn recipient(&self, number: u32) -> Option<&Recipient> {
         self.accept.envelope.recipients.get(usize::try_from(number).ok()?)
     }
     /// How far delivery to that recipient is.
     pub fn state(&self, number: u32) -> Option<&RecipientState> {
-        self.states.get(usize::try_from(number).ok()?)
+        state_of(&self.states, number)
     }
     /// The rendition with this number.
     pub fn rendition(&self, number: u32) -> Option<&Rendition> {
@@ -296,10 +285,6 @@ impl Entry {
     /// Whether any recipient is still to be delivered to.
     pub fn is_pending(&self) -> bool {
         self.states.iter().any(RecipientState::is_pending)
-    }
-    /// The ACCEPT leaf, as it stands in the log at `accept_index`; `None` without the message key.
-    pub fn accept_leaf(&self) -> Option<Leaf> {
-        Some(Leaf::accept(self.mek()?, &self.accept.id, &self.accept_octets))
     }
 }
 
@@ -330,6 +315,11 @@ pub struct Sealable {
 /// The deterministic CBOR of a record: definite lengths, shortest integers, fields in order (RFC 8949 section 4.2.1).
 pub fn encode<T: Encode<()>>(record: &T) -> Vec<u8> {
     minicbor::to_vec(record).unwrap_or_else(|_| unreachable!("encoding into memory cannot fail"))
+}
+
+/// The state of the recipient with this number in the envelope.
+pub(super) fn state_of(states: &[RecipientState], number: u32) -> Option<&RecipientState> {
+    states.get(usize::try_from(number).ok()?)
 }
 
 /// The initial states: `Pending` for every recipient of a rendition, `Refused` for the others.

@@ -1,6 +1,7 @@
 //! Carrying: what waits for long lets its file go, keeps no message key, and survives any crash in between.
 
 use super::super::carried::Carried;
+use super::super::file::JournalFile;
 use super::super::fixtures;
 use super::super::inspect;
 use super::super::replay::{Standing, replay};
@@ -12,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::durable::Disk;
 use crate::mail::MailId;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// Files with a header.
@@ -56,7 +57,7 @@ fn with_old_file(seed: u64) -> (World, Vec<MailId>) {
 }
 
 fn is_carried(journal: &Journal, id: &MailId) -> bool {
-    journal.entry(id).is_some_and(|entry| entry.mek().is_none())
+    journal.held(id).is_some_and(|held| held.mek().is_none())
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn pending_mail_is_carried_out_of_an_old_file() {
 fn a_result_after_the_carry_has_its_leaf_and_its_ordinal() {
     let (mut world, ids) = with_old_file(4);
     let (journal, _) = world.open().expect("opens");
-    let key = journal.entry(&ids[3]).expect("there").mek().expect("a key").clone();
+    let key = journal.held(&ids[3]).expect("there").mek().expect("a key").clone();
     world.seal(&journal).expect("sealed");
     wait_until("carried", || is_carried(&journal, &ids[3]));
     journal.close();
@@ -149,15 +150,28 @@ fn a_file_that_is_still_needed_is_not_carried_from() {
     }
 }
 
+/// Mail that was carried, and the homes it had before.
+struct CarriedOut {
+    world: World,
+    ids: Vec<MailId>,
+    journal: Journal,
+    former: Vec<Arc<JournalFile>>,
+}
+
+fn carried_out() -> CarriedOut {
+    let (mut world, ids) = with_old_file(2);
+    let (journal, _) = world.open().expect("opens");
+    let former = ids.iter().map(|id| journal.home_of(id).expect("there")).collect();
+    world.seal(&journal).expect("sealed");
+    wait_until("carried", || ids.iter().all(|id| is_carried(&journal, id)));
+    CarriedOut { world, ids, journal, former }
+}
+
 /// Somebody still reads a file whose mail was carried and has ended meanwhile: as long as it stays, so does what came later, or a
 /// replay would deliver again.
 #[test]
 fn a_former_home_that_stays_keeps_what_came_later() {
-    let (mut world, ids) = with_old_file(2);
-    let (journal, _) = world.open().expect("opens");
-    let reading: Vec<_> = ids.iter().map(|id| journal.home_of(id).expect("there")).collect();
-    world.seal(&journal).expect("sealed");
-    wait_until("carried", || ids.iter().all(|id| is_carried(&journal, id)));
+    let CarriedOut { mut world, journal, former: reading, .. } = carried_out();
     let finish = |world: &mut World| {
         for entry in journal.pending() {
             for recipient in 0..u32::try_from(entry.states.len()).expect("few") {
@@ -184,11 +198,7 @@ fn a_former_home_that_stays_keeps_what_came_later() {
 /// The same after a start: the file with the CARRY needs the former home gone first.
 #[test]
 fn a_replay_knows_former_homes() {
-    let (mut world, ids) = with_old_file(2);
-    let (journal, _) = world.open().expect("opens");
-    let former: Vec<_> = ids.iter().map(|id| journal.home_of(id).expect("there")).collect();
-    world.seal(&journal).expect("sealed");
-    wait_until("carried", || ids.iter().all(|id| is_carried(&journal, id)));
+    let CarriedOut { world, ids, journal, former } = carried_out();
     journal.close();
     let standing = Standing { leaves_before: world.log.len() as u64, sealed_through: world.sealed_through };
     let replayed = replay(&world.disk, Path::new(DIR), &settings::test_keys(), standing).expect("replayed");
@@ -321,7 +331,7 @@ fn a_long_record_is_carried_as_a_stream() {
     let accept = AcceptDraft { ruling: vec![7; 200_000], ..accept_draft(1, vec![rendition]) };
     draft.commit(accept, Box::new(move |r| drop(sender.send(r))));
     let id = receiver.recv().expect("an answer").expect("accepted");
-    let before = journal.entry(&id).expect("there").accept_octets;
+    let before = journal.held(&id).expect("there").accept_octets;
     world.seal(&journal).expect("sealed");
     journal.close();
     for life in 0..4 {
@@ -333,7 +343,7 @@ fn a_long_record_is_carried_as_a_stream() {
         wait_until("carried", || {
             is_carried(&journal, &id) && live_files(&world).iter().all(|path| !old.contains(path))
         });
-        assert_eq!(journal.entry(&id).expect("there").accept_octets, before, "life {life}");
+        assert_eq!(journal.held(&id).expect("there").accept_octets, before, "life {life}");
         submit(&mut world, &journal, 600_000);
         while journal.pending().len() > 1 {
             let other = journal.pending().into_iter().find(|e| e.accept.id != id).expect("another").accept.id;

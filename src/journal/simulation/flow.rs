@@ -186,11 +186,11 @@ fn a_record_longer_than_a_frame_is_streamed() {
     let accept = super::super::AcceptDraft { ruling: vec![7; 300_000], ..accept_draft(1, vec![]) };
     draft.commit(accept, Box::new(move |r| drop(sender.send(r))));
     let id = receiver.recv().expect("an answer").expect("accepted");
-    let before = journal.entry(&id).expect("there").accept_octets;
+    let before = journal.held(&id).expect("there").accept_octets;
     journal.close();
     let (journal, report) = world.open().expect("opens");
     assert_eq!(report.damage, [""; 0]);
-    assert_eq!(journal.entry(&id).expect("there").accept_octets, before);
+    assert_eq!(journal.held(&id).expect("there").accept_octets, before);
 }
 
 #[test]

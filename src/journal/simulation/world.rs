@@ -238,10 +238,12 @@ impl World {
             let index = entry.accept_index;
             let kept = journal.leaves(index, 1).into_iter().find(|leaf| leaf.index == index);
             let leaf = kept.map(|leaf| leaf.octets).or_else(|| self.logged(index));
-            if entry.accept_leaf().is_some_and(|accept| leaf.as_deref() != Some(&accept.octets()[..])) {
+            let held = journal.held(&entry.accept.id).ok_or("gone meanwhile")?;
+            let accept = held.mek().map(|mek| Leaf::accept(mek, &held.id, &held.accept_octets));
+            if accept.is_some_and(|accept| leaf.as_deref() != Some(&accept.octets()[..])) {
                 return Err(format!("{:?}: its leaf differs", entry.accept.id));
             }
-            if !self.known.contains_key(&entry.accept.id) && entry.mek().is_some() {
+            if !self.known.contains_key(&entry.accept.id) && held.mek().is_some() {
                 journal.octets(&entry.accept.id).map_err(|e| e.to_string())?;
             }
         }
