@@ -221,3 +221,23 @@ impl Reader {
         Ok(octets)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+    use crate::crypto::Secret;
+
+    #[test]
+    fn octets_without_the_recorded_hash_are_damaged() {
+        for (octets, is_whole) in [(&b"body"[..], true), (b"Body", false), (b"bod", false)] {
+            let accept = fixtures::accept(1, 1);
+            let record = record::encode(&accept).into();
+            let held = Held::new(accept, record, 0, Blinding::Key(Secret::new([1; 32])));
+            let cached = Some(octets.into());
+            let reader = Reader { held, streams: Streams::default(), kept: Kept::All, cached };
+            assert_eq!(reader.original().ok(), is_whole.then(|| octets.to_vec()));
+            assert_eq!(reader.rendition(0).ok(), is_whole.then(|| [b"Received: x\r\n", octets].concat()));
+        }
+    }
+}
