@@ -94,6 +94,36 @@ fn low_space_refuses_new_mail_while_results_go_on() {
     world.deliver(&journal).expect("results are recorded");
 }
 
+/// Used files that are kept for later give way before mail is refused.
+#[test]
+fn free_files_give_way_to_mail() {
+    let mut world = World::new(3);
+    (world.spares, world.low_space_bytes) = (1, 1 << 20);
+    let (journal, _) = world.open().expect("opens");
+    for _ in 0..40 {
+        let submitted = world.submit(&journal, 100_000).expect("submitted");
+        world.wait(&journal, submitted).expect("accepted");
+    }
+    while !journal.pending().is_empty() {
+        world.deliver(&journal).expect("recorded");
+    }
+    world.seal(&journal).expect("sealed");
+    world.seal(&journal).expect("sealed");
+    let before = journal_files(&world);
+    assert!(before > 3, "{before} files");
+    let set = |capacity| world.disk.set(Faults { capacity: Some(capacity), ..Faults::default() });
+    set(1 << 40);
+    let used = (1 << 40) - world.disk.free_bytes(Path::new(DIR)).expect("known");
+    set(used + (1 << 20) - 1);
+    // The last files may only just become free.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while journal.draft(fixtures::id(99)).is_err() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(journal.draft(fixtures::id(99)).is_ok());
+    assert!(journal_files(&world) < before);
+}
+
 /// At the bound on kept files new mail waits for sealing and delivery, which go on, and is taken again afterwards.
 #[test]
 fn kept_files_are_bounded_and_results_go_on() {
