@@ -3,34 +3,17 @@
 use super::super::carried::Carried;
 use super::super::file::JournalFile;
 use super::super::fixtures;
-use super::super::inspect;
 use super::super::replay::{Standing, replay};
 use super::super::settings;
 use super::super::{AcceptDraft, Error, Journal, Outcome, RecipientResult, RecipientState, RenditionDraft, Sync};
 use super::disk::{Faults, Random, Syncs};
-use super::world::{DIR, World, accept_draft};
+use super::world::{DIR, World, accept_draft, live_files, wait_until};
 use crate::clock::Timestamp;
 use crate::durable::Disk;
 use crate::mail::MailId;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
-
-/// Files with a header.
-fn live_files(world: &World) -> Vec<PathBuf> {
-    let names = world.disk.list(Path::new(DIR)).expect("names");
-    let paths = names.iter().filter(|n| n.ends_with(".journal")).map(|n| Path::new(DIR).join(n));
-    // A file may be removed while this looks.
-    paths.filter(|path| world.disk.read(path).is_ok_and(|octets| inspect(&octets).ordinal.is_some())).collect()
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
+use std::time::Duration;
 
 fn record(journal: &Journal, id: MailId, recipient: u32, outcome: Outcome) {
     let (sender, receiver) = mpsc::channel();

@@ -2,6 +2,7 @@
 //! the whole journal is held against it.
 
 use super::super::fixtures;
+use super::super::inspect;
 use super::super::settings;
 use super::super::{
     AcceptDraft, Done, Error, Journal, Leaf, LeafKind, Outcome, RecipientResult, RecipientState, RenditionDraft,
@@ -10,11 +11,13 @@ use super::super::{
 use super::disk::{FakeDisk, Faults, Random};
 use crate::clock::Clock;
 use crate::clock::Timestamp;
+use crate::durable::Disk;
 use crate::mail::MailId;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 /// A clock that stands.
 pub struct Still;
@@ -365,5 +368,22 @@ pub fn accept_draft(recipients: u64, renditions: Vec<RenditionDraft>) -> AcceptD
         ruling: vec![0x80],
         class: "default".into(),
         renditions,
+    }
+}
+
+/// Files with a header.
+pub fn live_files(world: &World) -> Vec<PathBuf> {
+    let names = world.disk.list(Path::new(DIR)).expect("names");
+    let paths = names.iter().filter(|n| n.ends_with(".journal")).map(|n| Path::new(DIR).join(n));
+    // A file may be removed while this looks.
+    paths.filter(|path| world.disk.read(path).is_ok_and(|octets| inspect(&octets).ordinal.is_some())).collect()
+}
+
+/// Polls; what does not become so in twenty seconds fails.
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
