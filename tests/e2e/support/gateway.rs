@@ -60,13 +60,18 @@ impl Gateway {
         let made = Command::new(PROGRAM).args(arguments).args(["--next-hop", &next_hop]).output().expect("init runs");
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
         gateway.edit_config(|text| {
-            let mut text = text
-                .replace("127.0.0.1:2525", &format!("127.0.0.1:{}", ports.outbound))
-                .replace("127.0.0.1:2524", &format!("127.0.0.1:{}", ports.inbound))
-                .replace("127.0.0.1:1143", &format!("127.0.0.1:{}", ports.imap))
-                .replace("127.0.0.1:1993", &format!("127.0.0.1:{}", ports.imaps))
-                .replace("127.0.0.1:1110", &format!("127.0.0.1:{}", ports.pop3))
-                .replace("127.0.0.1:1995", &format!("127.0.0.1:{}", ports.pop3s));
+            let defaults = [
+                (2525, ports.outbound),
+                (2524, ports.inbound),
+                (1143, ports.imap),
+                (1993, ports.imaps),
+                (1110, ports.pop3),
+                (1995, ports.pop3s),
+            ];
+            // With their quotes: another port may begin with these digits.
+            let quoted = |port: u16| format!("\"127.0.0.1:{port}\"");
+            let bound = |text: String, (default, port)| text.replace(&quoted(default), &quoted(port));
+            let mut text = defaults.into_iter().fold(text, bound);
             text.push_str("\n[journal]\nfile_bytes = 4194304\nlow_space_bytes = 1048576\n");
             if !options.more.contains("[queue]") {
                 text.push_str("\n[queue]\nretry_s = [1, 2]\n");
@@ -241,4 +246,11 @@ impl Drop for Gateway {
             eprintln!("--- log of the gateway\n{}", self.log());
         }
     }
+}
+
+#[test]
+fn any_port_can_be_a_next_hop() {
+    let gateway = Gateway::prepare(&Options { next_hop: 25254, ..Options::default() });
+    let text = std::fs::read_to_string(gateway.config()).expect("configuration");
+    assert!(text.contains("\"127.0.0.1:25254\""), "{text}");
 }
