@@ -111,6 +111,7 @@ fn accept_draft(now: Timestamp, recipient: &str) -> AcceptDraft {
         ruling: vec![],
         class: "default".into(),
         renditions: vec![journal::RenditionDraft { recipients: vec![0], prefix: vec![], content: None }],
+        reported: None,
     }
 }
 

@@ -216,5 +216,6 @@ fn accept_draft(at: Timestamp) -> AcceptDraft {
         ruling: vec![0x80],
         class: "default".into(),
         renditions: vec![rendition],
+        reported: None,
     }
 }
