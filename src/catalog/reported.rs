@@ -54,7 +54,10 @@ mod tests {
         };
         let (envelope, also) = parties(&stated, transaction);
         let texts = |list: &[Recipient]| list.iter().map(|r| r.address.to_string()).collect::<Vec<_>>();
-        assert_eq!((envelope.sender_text().as_str(), texts(&envelope.recipients)), ("", vec!["a@example.org".into(), "b@example.org".to_owned()]));
+        assert_eq!(
+            (envelope.sender_text().as_str(), texts(&envelope.recipients)),
+            ("", vec!["a@example.org".into(), "b@example.org".to_owned()])
+        );
         assert_eq!(also, Also { from: vec![address("boss@example.org")], to: vec![address("list@example.org")] });
     }
 }

@@ -124,7 +124,8 @@ pub(super) fn segment(row: &Row<'_>, first: usize) -> rusqlite::Result<Segment> 
 
 /// The range of the octets that people read, if not all: the columns from `first` on.
 pub(super) fn readable(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Slice>> {
-    let number = |column| -> rusqlite::Result<Option<u64>> { Ok(row.get::<_, Option<i64>>(column)?.map(i64::unsigned_abs)) };
+    let number =
+        |column| -> rusqlite::Result<Option<u64>> { Ok(row.get::<_, Option<i64>>(column)?.map(i64::unsigned_abs)) };
     Ok(number(first)?.zip(number(first + 1)?).map(|(offset, bytes)| Slice { offset, bytes }))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! receive   octets                   -> Draft        the listener's session streams them into the journal
-//! gather    Draft                    -> Gathered     gather.rs
+//! gather    Draft                    -> Gathered     gather.rs; of a journal report what it states, report.rs
 //! judge     Facts                    -> Ruling       policy
 //! render    Draft + Ruling           -> Renditions   plan.rs, render.rs
 //! commit    Draft + Ruling + Renditions -> id        journal                      ---- only now 250 ----
@@ -101,9 +101,9 @@ async fn steps(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
     if !is_journal(&intake) && matches!(octets.first(), Some(b' ' | b'\t')) {
         return Answer::All(replies::BEGINS_WITH_FOLD.clone());
     }
-    let reported = report::reported(&intake, &octets);
-    let base = guard.strip(octets);
     let listener = intake.listener.map(|index| &config.listener[index]);
+    let reported = report::reported(listener, &intake, &octets);
+    let base = guard.strip(octets);
     let entrance = Entrance { config: &config, listener, account: intake.account.as_ref() };
     let keyring = post.keyring();
     let gathered = gather::gather(entrance, &intake.client, &intake.envelope, &base.octets, &keyring, post.now());

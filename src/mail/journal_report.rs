@@ -242,8 +242,7 @@ fn claims(header: &[u8]) -> bool {
     const MISSPELT: &str = "Content-Identifer";
     fields(header).any(|field| {
         let is_identifier = field.is("Content-Identifier") || field.is(MISSPELT);
-        field.is("X-MS-Journal-Report")
-            || is_identifier && unfold(field.value).eq_ignore_ascii_case(b"ExJournalReport")
+        field.is("X-MS-Journal-Report") || is_identifier && unfold(field.value).eq_ignore_ascii_case(b"ExJournalReport")
     })
 }
 

@@ -1,20 +1,47 @@
 //! Journal reports: whom to believe that a message is one. A header anybody can write is no reason; the listener is.
 
 use super::Intake;
+use super::permission::{self, Submitter};
+use crate::gateway::config::Listener;
 use crate::mail::{Direction, MailId, Reported};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a message states as a journal report. On any but a journal listener, whose relay rules say who may hand in copies for the
-/// record, a report is ordinary mail: nothing in it is believed, and it is not unwrapped.
-pub fn reported(intake: &Intake, octets: &[u8]) -> Option<Reported> {
-    of_direction(intake.client.direction, &intake.draft.id(), octets)
+/// Whether what came in is believed to be a report if it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Belief {
+    /// It is.
+    Believed,
+    /// Whoever handed it in writes no reports, though the listener is for them.
+    Doubted,
+    /// Nothing is a report here.
+    None,
 }
 
-fn of_direction(direction: Direction, id: &MailId, octets: &[u8]) -> Option<Reported> {
-    match direction {
-        Direction::Journal => read(id, octets, Reported::of),
-        Direction::Outbound | Direction::Inbound => None,
+/// What a message states as a journal report. On any but a journal listener, whose relay rules say who may hand in copies for the
+/// record, a report is ordinary mail: nothing in it is believed, and it is not unwrapped.
+pub fn reported(listener: Option<&Listener>, intake: &Intake, octets: &[u8]) -> Option<Reported> {
+    let submitter = Submitter::of(&intake.client, intake.account.as_ref());
+    let belief = match (intake.client.direction, listener) {
+        (Direction::Journal, Some(listener)) if permission::reporting(listener, submitter) => Belief::Believed,
+        (Direction::Journal, _) => Belief::Doubted,
+        (Direction::Outbound | Direction::Inbound, _) => Belief::None,
+    };
+    let id = intake.draft.id();
+    believed(belief, &id, octets)
+}
+
+fn believed(belief: Belief, id: &MailId, octets: &[u8]) -> Option<Reported> {
+    match belief {
+        Belief::Believed => read(id, octets, Reported::of),
+        Belief::Doubted => read(id, octets, doubted),
+        Belief::None => None,
     }
+}
+
+fn doubted(octets: &[u8]) -> Option<Reported> {
+    let reason = "a person's account handed it in: reports come from relay_networks, relay_certificates or an account without \
+                  addresses";
+    Reported::of(octets).map(|_| Reported::Not(reason.to_owned()))
 }
 
 /// A copy for the record is taken whatever it is: one that meets a bug here is kept as ordinary mail.
@@ -36,12 +63,15 @@ mod tests {
         Content-Type: message/rfc822\r\n\r\nMessage-ID: <1@example.org>\r\n\r\nx\r\n--b--\r\n";
 
     #[test]
-    fn only_a_journal_listener_is_believed() {
-        let of = |direction| of_direction(direction, &MailId::from_octets([1; 16]), REPORT);
-        assert_eq!((of(Direction::Outbound), of(Direction::Inbound)), (None, None));
-        let reported = of(Direction::Journal).expect("a report");
-        assert_eq!(reported.readable().and_then(|slice| slice.of(REPORT)), Some(&b"Message-ID: <1@example.org>\r\n\r\nx"[..]));
+    fn only_who_may_report_is_believed() {
+        let of = |belief, octets| believed(belief, &MailId::from_octets([1; 16]), octets);
+        assert_eq!(of(Belief::None, REPORT), None);
+        let reported = of(Belief::Believed, REPORT).expect("a report");
+        let inner = &b"Message-ID: <1@example.org>\r\n\r\nx"[..];
+        assert_eq!(reported.readable().and_then(|slice| slice.of(REPORT)), Some(inner));
         assert_eq!(reported.envelope().map(|envelope| envelope.recipients.len()), Some(1));
+        assert!(matches!(of(Belief::Doubted, REPORT), Some(Reported::Not(reason)) if reason.contains("account")));
+        assert_eq!((of(Belief::Doubted, inner), of(Belief::Believed, inner)), (None, None), "ordinary mail");
     }
 
     #[test]

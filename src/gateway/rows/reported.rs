@@ -55,7 +55,8 @@ mod tests {
             forwarded_from: None,
         };
         let envelope = ReportedEnvelope { sender: None, on_behalf_of: None, recipients: vec![bcc] };
-        let report = Reported::Report { envelope, readable: Some(Slice { offset: 3, bytes: 4 }), problems: vec!["p".into()] };
+        let report =
+            Reported::Report { envelope, readable: Some(Slice { offset: 3, bytes: 4 }), problems: vec!["p".into()] };
         let expected = json!({
             "believed": true, "from": "", "on_behalf_of": null, "problems": ["p"], "readable": {"offset": 3, "bytes": 4},
             "recipients": [{"address": "b@example.org", "kind": "bcc", "expanded_from": "list@example.org"}],

@@ -159,7 +159,8 @@ impl Reader {
             }
             return true;
         }
-        if address(value).is_none() && line.split_once(':').is_some_and(|(name, _)| is_known(name)) {
+        // Before it is looked at as an address, for a Message-ID is one in brackets.
+        if line.split_once(':').is_some_and(|(name, _)| is_known(name)) {
             self.list = List::Closed;
             return false;
         }
@@ -185,7 +186,8 @@ impl Reader {
     }
 
     fn problem(&mut self, what: &str, line: &str) {
-        let quoted: String = line.chars().take(QUOTED_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect();
+        let quoted: String =
+            line.chars().take(QUOTED_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect();
         let colon = if quoted.is_empty() { "" } else { ": " };
         self.statement.problems.add(format!("{what}{colon}{quoted}"));
     }
