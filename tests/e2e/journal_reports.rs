@@ -230,3 +230,23 @@ fn the_readable_form_survives_a_restart_and_a_new_catalog() {
     stage.gateway.serve();
     assert_eq!(stage.seen_by("grace", "pencil case"), seen);
 }
+
+/// The record is then too long for one frame of the journal.
+#[test]
+fn ten_thousand_hidden_recipients_are_all_kept() {
+    let stage = stage();
+    let report = String::from_utf8(fixture("exchange-2010")).expect("UTF-8");
+    let line = "Bcc: grace@example.org\r\n";
+    let many: String = (0..9_994).map(|n| format!("Bcc: user{n}@example.org, Expanded: all@example.org\r\n")).collect();
+    let report = report.replace(line, &format!("{many}{line}"));
+    let id = stage.send(stage.journal, report.as_bytes());
+    stage.gateway.seal();
+    let shown = stage.show(&id);
+    assert_eq!(
+        (shown["reported"]["recipients"].as_array().map(Vec::len), &shown["reported"]["problems"]),
+        (Some(10_000), &Value::Array(Vec::new()))
+    );
+    assert_eq!(stage.seen_by("grace", "pencil case"), [format!("{id} Plan")]);
+    assert_eq!(stage.listed("to:user9993@example.org"), 1);
+    assert_eq!(stage.gateway.verified("2")["ok"], true);
+}
