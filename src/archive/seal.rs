@@ -282,7 +282,9 @@ fn add_message(
             record: journal::encode(result),
         })
         .collect();
-    let meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), results, unread(&octets));
+    // Lists, searches and mailboxes are about what people read.
+    let readable = entry.readable(&octets);
+    let meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), results, unread(readable));
     writer.message(&Message {
         mek: entry.mek().ok_or(Error::Bug("a message to be sealed has no key"))?,
         accept_index: entry.accept_index,
@@ -290,7 +292,7 @@ fn add_message(
         accepted_at: entry.accepted_at,
         slice,
         octets: &octets,
-        meta: &fenced::encode(meta, &entry.id, &octets, means.summarize),
+        meta: &fenced::encode(meta, &entry.id, readable, means.summarize),
     })
 }
 

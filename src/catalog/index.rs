@@ -262,11 +262,11 @@ impl Pass<'_> {
     }
 
     fn insert(&self, entry: &Entry, line: &Line, mailbox: i64) -> Result<(), Error> {
-        let Facts { direction, class, size, sha256, summary, .. } = &line.facts;
+        let Facts { direction, class, size, sha256, readable, summary, .. } = &line.facts;
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO messages(uid, id, mailbox, accepted_ms, size, sha256, segment, slot, class, direction, sender,
-             recipients, subject, msgid, from_lines, to_lines, subject_folded)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             recipients, subject, msgid, from_lines, to_lines, subject_folded, readable_offset, readable_bytes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.execute(params![
             entry.uid,
@@ -286,6 +286,8 @@ impl Pass<'_> {
             line.from_lines,
             line.to_lines,
             line.subject_folded,
+            readable.map(|slice| schema::number(slice.offset)),
+            readable.map(|slice| schema::number(slice.bytes)),
         ])?;
         let mut statement = self.transaction.prepare_cached("INSERT INTO summaries(uid, summary) VALUES (?, ?)")?;
         statement.execute(params![entry.uid, line.summary])?;

@@ -8,7 +8,7 @@ use super::sealed::Segment;
 use super::session::Reader;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
-use crate::mail::MailId;
+use crate::mail::{MailId, Slice};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -28,6 +28,8 @@ pub struct Row {
     pub size: u64,
     /// SHA-256 of those octets.
     pub sha256: Digest,
+    /// Which of those octets people read, if not all.
+    pub readable: Option<Slice>,
     /// Where it lies.
     pub segment: Segment,
     /// Its slot there.
@@ -38,9 +40,9 @@ pub struct Row {
     pub class: String,
     /// `outbound`, `inbound` or `journal`.
     pub direction: String,
-    /// Envelope sender as given; empty for the null sender.
+    /// Envelope sender as given, or as a journal report states it; empty for the null sender.
     pub sender: String,
-    /// Envelope recipients as given, Bcc too.
+    /// Envelope recipients as given, Bcc too; of a journal report, those it states.
     pub recipients: Vec<String>,
     /// Subject, decoded.
     pub subject: String,
@@ -81,6 +83,13 @@ impl Reader {
     /// Opens lists of all mail.
     pub fn listing(&self) -> Result<Listing, Error> {
         Ok(Listing(self.connection()?))
+    }
+}
+
+impl Row {
+    /// Octets of what people read.
+    pub fn readable_size(&self) -> u64 {
+        self.readable.map_or(self.size, |slice| slice.bytes)
     }
 }
 
@@ -131,8 +140,8 @@ impl Listing {
     fn rows(&self, condition: &str, values: Vec<Value>) -> Result<Vec<Row>, Error> {
         let sql = format!(
             "SELECT m.uid, m.id, m.accepted_ms, m.size, m.sha256, m.slot, b.name, m.class, m.direction, m.sender,
-             m.recipients, m.subject, m.msgid, s.seal_index, s.id FROM messages m JOIN mailboxes b ON b.number = m.mailbox
-             JOIN segments s ON s.seal_index = m.segment WHERE {condition}"
+             m.recipients, m.subject, m.msgid, s.seal_index, s.id, m.readable_offset, m.readable_bytes FROM messages m
+             JOIN mailboxes b ON b.number = m.mailbox JOIN segments s ON s.seal_index = m.segment WHERE {condition}"
         );
         let mut statement = self.0.prepare(&sql)?;
         let rows = statement.query_map(params_from_iter(values), row)?;
@@ -150,6 +159,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         accepted_at: Timestamp::from_ms(row.get(2)?),
         size: row.get::<_, i64>(3)?.unsigned_abs(),
         sha256: row.get(4)?,
+        readable: schema::readable(row, 15)?,
         segment: schema::segment(row, 13)?,
         slot: row.get(5)?,
         mailbox: row.get(6)?,

@@ -1,9 +1,11 @@
 //! The unlocked archive as the catalog reads it. Adds no rights: what the officers' keys do not open stays closed.
 
-use super::sealed::{Entry, Facts, Sealed, Segment, Unreadable};
+use super::reported;
+use super::sealed::{Also, Entry, Facts, Sealed, Segment, Unreadable};
 use crate::archive;
 use crate::archive::{Accept, Meta, Seal, SegmentInfo, Unlocked};
 use crate::crypto;
+use crate::mail::Reported;
 use crate::mail::summary::Summary;
 use crate::mail::unread::unread;
 use std::collections::HashMap;
@@ -107,7 +109,10 @@ impl Sealed for OpenedArchive {
 
     fn bare_facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
         let accept = self.unlocked.accept(&self.info(segment)?, slot)?;
-        Ok(facts(accept, unread(&self.octets(segment, slot)?)))
+        let octets = self.octets(segment, slot)?;
+        let readable = accept.readable().and_then(|slice| slice.of(&octets)).unwrap_or(&octets);
+        let summary = unread(readable);
+        Ok(facts(accept, summary))
     }
 
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable> {
@@ -125,12 +130,19 @@ impl Sealed for OpenedArchive {
 }
 
 fn facts(accept: Accept, summary: Summary) -> Facts {
+    let readable = accept.readable();
+    let (envelope, also) = match accept.reported.as_ref().and_then(Reported::envelope) {
+        Some(stated) => reported::parties(stated, accept.envelope),
+        None => (accept.envelope, Also::default()),
+    };
     Facts {
-        envelope: accept.envelope,
+        envelope,
+        also,
         direction: accept.client.direction,
         class: accept.class,
         size: accept.body_bytes,
         sha256: accept.body_sha256,
+        readable,
         summary,
     }
 }

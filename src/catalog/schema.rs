@@ -3,13 +3,14 @@
 
 use super::sealed::Segment;
 use crate::crypto::{Secret, hash};
+use crate::mail::Slice;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use std::path::Path;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The tables' version. Another one is rebuilt, not migrated: the archive has everything.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long a connection waits for another one's write.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
@@ -25,7 +26,8 @@ CREATE TABLE messages(
     size INTEGER NOT NULL, sha256 BLOB NOT NULL, segment INTEGER NOT NULL, slot INTEGER NOT NULL,
     class TEXT NOT NULL, direction TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
     subject TEXT NOT NULL, msgid TEXT NOT NULL,
-    from_lines TEXT NOT NULL, to_lines TEXT NOT NULL, subject_folded TEXT NOT NULL);
+    from_lines TEXT NOT NULL, to_lines TEXT NOT NULL, subject_folded TEXT NOT NULL,
+    readable_offset INTEGER, readable_bytes INTEGER);
 CREATE TABLE summaries(uid INTEGER PRIMARY KEY, summary BLOB NOT NULL);
 CREATE UNIQUE INDEX messages_id ON messages(id);
 CREATE INDEX messages_mailbox ON messages(mailbox);
@@ -118,6 +120,13 @@ pub(super) fn number(index: u64) -> i64 {
 /// A segment from its SEAL leaf's index and its id, the columns from `first` on.
 pub(super) fn segment(row: &Row<'_>, first: usize) -> rusqlite::Result<Segment> {
     Ok(Segment { seal_index: row.get::<_, i64>(first)?.unsigned_abs(), id: row.get(first + 1)? })
+}
+
+/// The range of the octets that people read, if not all: the columns from `first` on.
+pub(super) fn readable(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Slice>> {
+    let number =
+        |column| -> rusqlite::Result<Option<u64>> { Ok(row.get::<_, Option<i64>>(column)?.map(i64::unsigned_abs)) };
+    Ok(number(first)?.zip(number(first + 1)?).map(|(offset, bytes)| Slice { offset, bytes }))
 }
 
 /// Errors that mean the file, not the disk or another process: it is made anew.

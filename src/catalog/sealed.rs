@@ -2,9 +2,11 @@
 
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
+use crate::mail::Address;
 use crate::mail::Direction;
 use crate::mail::Envelope;
 use crate::mail::MailId;
+use crate::mail::Slice;
 use crate::mail::summary::Summary;
 
 /// A segment and its place in the evidence log.
@@ -48,8 +50,10 @@ pub struct Entry {
 /// What lists, searches and mailboxes need of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// MAIL and RCPT.
+    /// MAIL and RCPT, or what a journal report states in their place.
     pub envelope: Envelope,
+    /// Others whom searches find it by and who need not have got it.
+    pub also: Also,
     /// The listener's direction.
     pub direction: Direction,
     /// Retention class.
@@ -58,8 +62,19 @@ pub struct Facts {
     pub size: u64,
     /// SHA-256 of those octets.
     pub sha256: Digest,
-    /// Header and structure.
+    /// Which of those octets people read, if not all.
+    pub readable: Option<Slice>,
+    /// Header and structure of what people read.
     pub summary: Summary,
+}
+
+/// Addresses a journal report names beside sender and recipients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Also {
+    /// For whom the sender wrote.
+    pub from: Vec<Address>,
+    /// Lists that recipients are members of, and whose mail was redirected to them.
+    pub to: Vec<Address>,
 }
 
 /// Sealed mail, opened.

@@ -208,7 +208,7 @@ impl View for Session {
     }
 
     fn message(&self, mailbox: &str, uid: u32) -> Result<Option<Message>, Unavailable> {
-        let columns = "m.uid, m.id, m.accepted_ms, m.size, m.sha256, y.summary";
+        let columns = "m.uid, m.id, m.accepted_ms, coalesce(m.readable_bytes, m.size), m.sha256, y.summary";
         let found = self.find(columns, mailbox, uid, |row| {
             let summary: Vec<u8> = row.get(5)?;
             let message = |summary| -> rusqlite::Result<Message> {
@@ -231,12 +231,15 @@ impl View for Session {
     }
 
     fn octets(&self, mailbox: &str, uid: u32) -> Result<Option<Vec<u8>>, Unavailable> {
-        let place = |row: &Row<'_>| Ok((schema::segment(row, 0)?, row.get(2)?));
-        let Some((segment, slot)) = self.find("s.seal_index, s.id, m.slot", mailbox, uid, place).map_err(failed)?
-        else {
+        let columns = "s.seal_index, s.id, m.slot, m.readable_offset, m.readable_bytes";
+        let place = |row: &Row<'_>| Ok((schema::segment(row, 0)?, row.get(2)?, schema::readable(row, 3)?));
+        let Some((segment, slot, readable)) = self.find(columns, mailbox, uid, place).map_err(failed)? else {
             return Ok(None);
         };
-        self.sealed.octets(&segment, slot).map(Some).map_err(|e| Unavailable::Failed(e.to_string()))
+        let octets = self.sealed.octets(&segment, slot).map_err(|e| Unavailable::Failed(e.to_string()))?;
+        let Some(slice) = readable else { return Ok(Some(octets)) };
+        let missing = || Unavailable::Failed(format!("catalog: UID {uid} is shorter than its readable form"));
+        slice.of(&octets).map(|octets| Some(octets.to_vec())).ok_or_else(missing)
     }
 }
 

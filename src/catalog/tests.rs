@@ -169,10 +169,12 @@ fn unit(slot: u32, index: u32, recipient: &str, at: Timestamp) -> Unit {
     };
     let facts = Facts {
         envelope,
+        also: Also::default(),
         direction: if index.is_multiple_of(2) { Direction::Outbound } else { Direction::Inbound },
         class: "default".into(),
         size: octets.len() as u64,
         sha256: sha256(&octets),
+        readable: None,
         summary: summary("alice@example.org", "bob@partner.example", &format!("Subject {index}")),
     };
     Unit { entry, facts: Some(facts), poison: Poison::Nothing, octets }

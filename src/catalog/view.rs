@@ -39,7 +39,7 @@ pub struct Message {
     pub accepted_at: Timestamp,
     /// RFC822.SIZE: octets of what `octets` returns.
     pub size: u64,
-    /// SHA-256 of those octets.
+    /// SHA-256 of the octets received, of which `octets` may return a part.
     pub sha256: [u8; 32],
     /// Header and structure facts, made when the message was sealed.
     pub summary: Summary,

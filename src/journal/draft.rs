@@ -17,6 +17,7 @@ use crate::crypto::random;
 use crate::mail::Client;
 use crate::mail::Envelope;
 use crate::mail::MailId;
+use crate::mail::Reported;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +45,8 @@ pub struct AcceptDraft {
     pub class: String,
     /// What is delivered to whom.
     pub renditions: Vec<RenditionDraft>,
+    /// What it states as a journal report.
+    pub reported: Option<Reported>,
 }
 
 /// One form of the message as it will leave.
@@ -150,6 +153,7 @@ impl Draft {
             ruling: draft.ruling,
             class: draft.class,
             renditions,
+            reported: draft.reported,
         };
         check(&accept)?;
         trim(&mut accept);

@@ -29,6 +29,7 @@ mod queue;
 mod readers;
 mod record;
 mod replay;
+mod reported;
 mod ring;
 mod scan;
 mod settings;

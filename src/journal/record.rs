@@ -8,6 +8,7 @@ use crate::mail::Client;
 use crate::mail::Envelope;
 use crate::mail::MailId;
 use crate::mail::Recipient;
+use crate::mail::Reported;
 use minicbor::{Decode, Encode};
 use std::sync::Arc;
 
@@ -45,6 +46,10 @@ pub struct Accept {
     /// What is delivered to whom. A recipient in no rendition is never delivered to.
     #[n(8)]
     pub renditions: Vec<Rendition>,
+    /// What it states as a journal report, from a listener or an import whose reports are believed. Left out of the record of other
+    /// mail, so that older records and these are alike.
+    #[n(12)]
+    pub reported: Option<Reported>,
 }
 
 /// One form of a message as it leaves: a retry sends the same octets.

@@ -10,6 +10,7 @@ mod entity;
 pub mod envelope;
 pub mod header;
 pub mod id;
+pub mod journal_report;
 mod lexer;
 mod lines;
 mod parameter;
@@ -19,8 +20,10 @@ mod structure_cbor;
 pub mod summary;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 pub mod unread;
 
 pub use address::Address;
 pub use envelope::{BodyType, Client, Direction, Envelope, Recipient, RequireTls, Tls};
 pub use id::MailId;
+pub use journal_report::{RecipientKind, Reported, ReportedEnvelope, ReportedRecipient, Slice};

@@ -21,6 +21,7 @@ use crate::mail::Direction;
 use crate::mail::Envelope;
 use crate::mail::MailId;
 use crate::mail::Recipient;
+use crate::mail::Reported;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -124,11 +125,17 @@ impl World {
     }
 
     pub fn accept(&self, octets: &[u8]) -> MailId {
+        self.accept_reported(octets, None)
+    }
+
+    /// What came in as a journal report.
+    pub fn accept_reported(&self, octets: &[u8], reported: Option<Reported>) -> MailId {
         let id = MailId::new(self.clock.now(), random::bytes().expect("random"));
         let mut draft = self.journal.draft(id).expect("a draft");
         draft.append(octets).expect("appended");
         let (sender, receiver) = mpsc::channel();
-        draft.commit(accept_draft(self.clock.now()), Box::new(move |r| sender.send(r).expect("sent")));
+        let accept = AcceptDraft { reported, ..accept_draft(self.clock.now()) };
+        draft.commit(accept, Box::new(move |r| sender.send(r).expect("sent")));
         receiver.recv().expect("an answer").expect("accepted")
     }
 
@@ -216,5 +223,6 @@ fn accept_draft(at: Timestamp) -> AcceptDraft {
         ruling: vec![0x80],
         class: "default".into(),
         renditions: vec![rendition],
+        reported: None,
     }
 }

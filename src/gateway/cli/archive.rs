@@ -1,6 +1,6 @@
 //! `sealpost archive`: what was accepted, read and checked by those who may.
 
-use super::args::{Archive as Command, ExportFormat};
+use super::args::{Archive as Command, ExportForm, ExportFormat};
 use super::out::{Form, Reader};
 use super::{Failure, Out, ask, talk};
 use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
@@ -49,9 +49,9 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
             list(&Room::open(&config)?, &query, out)
         }
         Command::Show { message, why } => show(&Room::open(&config)?, &message, why, out),
-        Command::Export { query, format, output } => {
+        Command::Export { query, format, form, output } => {
             let query = parse(&query)?;
-            export(&Room::open(&config)?, &query, format, &output, out)
+            export(&Room::open(&config)?, &query, (format, form), &output, out)
         }
         Command::Verify { level, checkpoint } => verify(&config, &places, level, checkpoint.as_deref(), out),
     }
@@ -88,8 +88,16 @@ impl Room {
         }
         Ok(results)
     }
-    fn octets(&self, row: &Row) -> Result<Vec<u8>, Failure> {
-        self.opened.octets(&row.segment, row.slot).map_err(|e| Failure::bad(format!("{}: {e}", row.id)))
+    fn octets(&self, row: &Row, form: ExportForm) -> Result<Vec<u8>, Failure> {
+        let failed = |e: &dyn std::fmt::Display| Failure::bad(format!("{}: {e}", row.id));
+        let octets = self.opened.octets(&row.segment, row.slot).map_err(|e| failed(&e))?;
+        match (form, row.readable) {
+            (ExportForm::Received, _) | (ExportForm::Readable, None) => Ok(octets),
+            (ExportForm::Readable, Some(slice)) => {
+                let readable = slice.of(&octets).ok_or_else(|| failed(&"shorter than its readable form"))?;
+                Ok(readable.to_vec())
+            }
+        }
     }
 }
 
@@ -168,8 +176,13 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
                 .with_help("`sealpost archive verify --level 2` says what is damaged; restore that from a copy")
         })?;
         let accept = meta.accept().map_err(|e| Failure::bad(format!("{}: {e}", row.id)))?;
+        // Rulings and results are about the transaction, also where a report states other recipients.
+        let handed_in: Vec<String> = accept.envelope.recipients.iter().map(|r| r.address.to_string()).collect();
         if why {
-            let rows = rows::archive::why(&row.id, &row.recipients, &accept.ruling).map_err(Failure::bad)?;
+            let mut rows = rows::archive::why(&row.id, &handed_in, &accept.ruling).map_err(Failure::bad)?;
+            if let Some(reported) = &accept.reported {
+                rows.iter_mut().for_each(|row| rows::reported::add_why(row, reported));
+            }
             match out.form() {
                 Form::Json => out.table(&[], &rows)?,
                 Form::Text => rows.iter().try_for_each(|row| out.line(&rows::archive::why_text(row)))?,
@@ -181,13 +194,23 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
         shown["ehlo"] = Value::from(accept.client.ehlo.clone());
         shown["protocol"] = Value::from(accept.client.protocol.clone());
         let results: Vec<ResultRecord> = meta.results.into_iter().chain(room.late_results(row)?).collect();
-        shown["results"] = rows::archive::results(&row.recipients, &results);
+        shown["results"] = rows::archive::results(&handed_in, &results);
+        if let Some(reported) = &accept.reported {
+            shown["handed_in"] = json!({"from": accept.envelope.sender_text(), "to": handed_in});
+            shown["reported"] = rows::reported::reported(reported);
+        }
         out.record(&SHOWN, &shown)?;
     }
     Ok(())
 }
 
-fn export(room: &Room, query: &Query, format: ExportFormat, output: &Path, out: &Out) -> Result<(), Failure> {
+fn export(
+    room: &Room,
+    query: &Query,
+    (format, form): (ExportFormat, ExportForm),
+    output: &Path,
+    out: &Out,
+) -> Result<(), Failure> {
     let format = match format {
         ExportFormat::Eml => Export::Eml,
         ExportFormat::Mbox => Export::Mbox,
@@ -197,11 +220,11 @@ fn export(room: &Room, query: &Query, format: ExportFormat, output: &Path, out: 
     let (mut messages, mut octets_total) = (0u64, 0u64);
     let mut damaged = Vec::new();
     let mut write = |row: Row| -> Result<(), Stop> {
-        match room.octets(&row) {
+        match room.octets(&row, form) {
             Ok(octets) => {
                 writer.write(&row, &octets).map_err(|e| Stop(Some(e.into())))?;
                 messages += 1;
-                octets_total += row.size;
+                octets_total += octets.len() as u64;
                 progress.inc(1);
             }
             // One message that cannot be read does not keep the others from the officer.

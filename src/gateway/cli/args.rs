@@ -273,10 +273,19 @@ pub enum Queue {
 /// Formats of an export.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ExportFormat {
-    /// One <id>.eml for each message, octets exactly as received
+    /// One <id>.eml for each message, octets exact
     Eml,
     /// One mboxrd file, lines ending in LF
     Mbox,
+}
+
+/// Which octets of a message.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ExportForm {
+    /// Exactly as they were received
+    Received,
+    /// As people read them: of a journal report, the message in it
+    Readable,
 }
 
 /// `sealpost archive`
@@ -300,7 +309,7 @@ pub enum Archive {
         #[arg(long)]
         why: bool,
     },
-    /// Write messages out, as they were received; nothing is ever overwritten
+    /// Write messages out; nothing is ever overwritten
     #[command(after_help = QUERY)]
     Export {
         /// Only messages that match; everything when empty
@@ -308,6 +317,9 @@ pub enum Archive {
         /// Format
         #[arg(long, value_enum, default_value = "eml")]
         format: ExportFormat,
+        /// Which octets
+        #[arg(long, value_enum, default_value = "received")]
+        form: ExportForm,
         /// Directory (eml) or new file (mbox)
         #[arg(long, value_name = "PATH")]
         output: PathBuf,

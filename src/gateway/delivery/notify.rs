@@ -159,6 +159,7 @@ async fn accept(post: &Arc<Post>, id: MailId, envelope: Envelope, octets: &[u8])
         ruling: minicbor::to_vec(&ruling).map_err(|e| journal::Error::Unavailable(e.to_string()))?,
         class: "default".to_owned(),
         renditions: vec![RenditionDraft { recipients: vec![0], prefix: Vec::new(), content: None }],
+        reported: None,
     };
     draft.commit(accept, Box::new(move |result| drop(done.send(result))));
     let id = durable.await.map_err(|_| journal::Error::Unavailable("closed".to_owned()))??;

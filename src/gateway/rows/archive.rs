@@ -42,6 +42,7 @@ pub fn message(row: &Row) -> Value {
         "to": row.recipients,
         "subject": row.subject,
         "size": row.size,
+        "readable_size": row.readable_size(),
         "sha256": hash::hex(&row.sha256),
         "mailbox": row.mailbox,
         "uid": row.uid,

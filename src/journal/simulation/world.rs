@@ -368,6 +368,7 @@ pub fn accept_draft(recipients: u64, renditions: Vec<RenditionDraft>) -> AcceptD
         ruling: vec![0x80],
         class: "default".into(),
         renditions,
+        reported: None,
     }
 }
 
