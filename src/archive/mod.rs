@@ -17,6 +17,7 @@ pub mod data_object;
 pub mod directory;
 mod fenced;
 mod files;
+mod group;
 pub mod key_object;
 pub mod keys;
 pub mod layout;

@@ -1,4 +1,4 @@
-//! Indexing: the catalog follows the archive, one segment a transaction, in log order. Never changes the archive; a catalog
+//! Indexing: the catalog follows the archive, one seal pass a transaction, in log order. Never changes the archive; a catalog
 //! that cannot be gone on with is made anew and gives the same UIDs.
 
 use super::fenced::{self, Read};
@@ -128,22 +128,26 @@ impl Catalog {
             return Err(Error::Diverged);
         }
         let mut done = Indexed::default();
-        for segment in self.sealed.segments_after(newest.map(|known| known.seal_index))? {
-            self.index_segment(&segment, &mut done)?;
+        for segments in self.sealed.passes_after(newest.map(|known| known.seal_index))? {
+            self.index_pass(&segments, &mut done)?;
         }
         Ok(done)
     }
 
-    fn index_segment(&mut self, segment: &Segment, done: &mut Indexed) -> Result<(), Error> {
+    /// The segments of a seal pass share the messages of its range of the log: they become visible together, or a client that knows
+    /// UID n + 1 would miss UID n.
+    fn index_pass(&mut self, segments: &[Segment], done: &mut Indexed) -> Result<(), Error> {
         let transaction = self.connection.transaction()?;
-        let number = schema::number(segment.seal_index);
-        transaction.execute("INSERT INTO segments(seal_index, id) VALUES (?, ?)", params![number, segment.id])?;
-        let mut pass = Pass { transaction: &transaction, sealed: &*self.sealed, segment, number, done };
-        pass.messages()?;
-        pass.events()?;
+        for segment in segments {
+            let number = schema::number(segment.seal_index);
+            transaction.execute("INSERT INTO segments(seal_index, id) VALUES (?, ?)", params![number, segment.id])?;
+            let mut pass = Pass { transaction: &transaction, sealed: &*self.sealed, segment, number, done };
+            pass.messages()?;
+            pass.events()?;
+        }
         transaction.commit()?;
-        // From here its messages are visible; a crash before leaves the segment for the next pass, whole.
-        done.segments += 1;
+        // From here their messages are visible; a crash before leaves all of them for the next time.
+        done.segments += segments.len();
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use super::config::LoopHeader;
 use super::post::{Post, is_large};
 use crate::access::Account;
 use crate::journal::{AcceptDraft, Draft, RenditionDraft};
-use crate::mail::{Client, Direction, Envelope, MailId};
+use crate::mail::{Client, Direction, Envelope, MailId, Retention};
 use crate::policy::{Disposition, Ruling};
 use crate::smtp::server::{Origin, Reply};
 use fenced::Refusable;
@@ -32,9 +32,6 @@ use loops::{Base, Guard};
 use render::{Made, Top};
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// The retention class of everything; more come with the policies' classes.
-const CLASS: &str = "default";
 
 /// A message as a listener has received it.
 pub struct Intake {
@@ -203,7 +200,7 @@ async fn commit(
         envelope: intake.envelope,
         client: intake.client,
         ruling: minicbor::to_vec(ruling).map_err(|e| replies::bug("a ruling does not encode", &e))?,
-        class: CLASS.to_owned(),
+        retention: Retention::forever(),
         renditions,
     };
     let (done, durable) = oneshot::channel();
