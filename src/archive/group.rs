@@ -2,6 +2,7 @@
 //! or not at all. Never reads mail.
 
 use super::Error;
+use super::directory::month_name;
 use super::directory::month_of;
 use super::leaf::PARTS_MAX;
 use super::leaf::Seal;
@@ -40,6 +41,15 @@ impl Group {
             expires: retention.keep_until.map(bucket),
             protected: retention.protected_until.map(bucket),
         }
+    }
+
+    /// `2032-12`, where it may expire.
+    pub fn expires_month(&self) -> Option<String> {
+        self.expires.map(month_name)
+    }
+    /// The same of the protection.
+    pub fn protected_month(&self) -> Option<String> {
+        self.protected.map(month_name)
     }
 
     fn of_late(late: &LateResult) -> Result<Group, Error> {

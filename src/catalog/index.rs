@@ -7,7 +7,7 @@ use super::line::Line;
 use super::schema::{self, State};
 use super::sealed::{Entry, Facts, Sealed, Segment, Unreadable};
 use super::session::Reader;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::crypto::Secret;
 use crate::durable::{DirLock, Disk};
 use crate::mail::MailId;
@@ -266,11 +266,11 @@ impl Pass<'_> {
     }
 
     fn insert(&self, entry: &Entry, line: &Line, mailbox: i64) -> Result<(), Error> {
-        let Facts { direction, class, size, sha256, summary, .. } = &line.facts;
+        let Facts { direction, class, keep_until, size, sha256, summary, .. } = &line.facts;
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO messages(uid, id, mailbox, accepted_ms, size, sha256, segment, slot, class, direction, sender,
-             recipients, subject, msgid, from_lines, to_lines, subject_folded)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             recipients, subject, msgid, from_lines, to_lines, subject_folded, keep_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.execute(params![
             entry.uid,
@@ -290,6 +290,7 @@ impl Pass<'_> {
             line.from_lines,
             line.to_lines,
             line.subject_folded,
+            keep_until.map(Timestamp::ms),
         ])?;
         let mut statement = self.transaction.prepare_cached("INSERT INTO summaries(uid, summary) VALUES (?, ?)")?;
         statement.execute(params![entry.uid, line.summary])?;

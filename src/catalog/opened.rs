@@ -131,6 +131,7 @@ fn facts(accept: Accept, summary: Summary) -> Facts {
         envelope: accept.envelope,
         direction: accept.client.direction,
         class: accept.class,
+        keep_until: accept.keep_until,
         size: accept.body_bytes,
         sha256: accept.body_sha256,
         summary,

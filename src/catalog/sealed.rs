@@ -54,6 +54,8 @@ pub struct Facts {
     pub direction: Direction,
     /// Retention class.
     pub class: String,
+    /// When it may expire; `None`: never.
+    pub keep_until: Option<Timestamp>,
     /// Octets as received.
     pub size: u64,
     /// SHA-256 of those octets.

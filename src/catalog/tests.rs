@@ -178,6 +178,7 @@ fn unit(slot: u32, index: u32, recipient: &str, at: Timestamp) -> Unit {
         envelope,
         direction: if index.is_multiple_of(2) { Direction::Outbound } else { Direction::Inbound },
         class: "default".into(),
+        keep_until: index.is_multiple_of(3).then(|| at.plus_s(i64::from(index))),
         size: octets.len() as u64,
         sha256: sha256(&octets),
         summary: summary("alice@example.org", "bob@partner.example", &format!("Subject {index}")),
