@@ -8,7 +8,7 @@ use sealpost::crypto::{Secret, random};
 use sealpost::durable::{Disk, RealDisk};
 use sealpost::journal::{self, AcceptDraft, Journal, Outcome, RecipientResult};
 use sealpost::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient};
-use sealpost::mail::{RecipientKind, Reported, ReportedEnvelope, ReportedRecipient, Slice};
+use sealpost::mail::{RecipientKind, Reported, ReportedEnvelope, ReportedRecipient, Retention, Slice};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
@@ -113,7 +113,7 @@ fn accept_draft(now: Timestamp, recipient: &str) -> AcceptDraft {
             at: now,
         },
         ruling: vec![],
-        class: "default".into(),
+        retention: Retention::forever(),
         renditions: vec![journal::RenditionDraft { recipients: vec![0], prefix: vec![], content: None }],
         reported: None,
     }

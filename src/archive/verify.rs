@@ -118,6 +118,8 @@ pub(super) enum Seen {
     Other,
     /// A message was accepted.
     Accept,
+    /// Something was done to sealed mail.
+    Act,
     /// Its octets are damaged, which has its own finding.
     Unknown,
 }
@@ -163,6 +165,7 @@ impl Facts {
                 self.seals.push(SegmentInfo { seal_index: index, seal });
             }
             LeafKind::Gap => self.gaps.push(leaf.gap_range()?),
+            kind if kind.is_act() => return Some(Seen::Act),
             _ => {}
         }
         Some(Seen::Other)

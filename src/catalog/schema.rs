@@ -27,7 +27,7 @@ CREATE TABLE messages(
     class TEXT NOT NULL, direction TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
     subject TEXT NOT NULL, msgid TEXT NOT NULL,
     from_lines TEXT NOT NULL, to_lines TEXT NOT NULL, subject_folded TEXT NOT NULL,
-    readable_offset INTEGER, readable_bytes INTEGER);
+    readable_offset INTEGER, readable_bytes INTEGER, keep_ms INTEGER);
 CREATE TABLE summaries(uid INTEGER PRIMARY KEY, summary BLOB NOT NULL);
 CREATE UNIQUE INDEX messages_id ON messages(id);
 CREATE INDEX messages_mailbox ON messages(mailbox);

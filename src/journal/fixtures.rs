@@ -70,5 +70,7 @@ pub fn accept(n: u64, recipients: u64) -> Accept {
         class: "default".into(),
         renditions: vec![rendition],
         reported: None,
+        keep_until: None,
+        protected_until: None,
     }
 }

@@ -19,6 +19,7 @@ mod protection;
 mod queue;
 mod readers;
 mod refusals;
+mod retention;
 mod routes;
 mod sealing;
 mod tamper;

@@ -22,6 +22,7 @@ use crate::mail::Envelope;
 use crate::mail::MailId;
 use crate::mail::Recipient;
 use crate::mail::Reported;
+use crate::mail::Retention;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -125,16 +126,25 @@ impl World {
     }
 
     pub fn accept(&self, octets: &[u8]) -> MailId {
-        self.accept_reported(octets, None)
+        self.accept_with(octets, Retention::forever(), None)
     }
 
     /// What came in as a journal report.
     pub fn accept_reported(&self, octets: &[u8], reported: Option<Reported>) -> MailId {
+        self.accept_with(octets, Retention::forever(), reported)
+    }
+
+    /// What is kept as a class says.
+    pub fn accept_in(&self, octets: &[u8], retention: Retention) -> MailId {
+        self.accept_with(octets, retention, None)
+    }
+
+    fn accept_with(&self, octets: &[u8], retention: Retention, reported: Option<Reported>) -> MailId {
         let id = MailId::new(self.clock.now(), random::bytes().expect("random"));
         let mut draft = self.journal.draft(id).expect("a draft");
         draft.append(octets).expect("appended");
         let (sender, receiver) = mpsc::channel();
-        let accept = AcceptDraft { reported, ..accept_draft(self.clock.now()) };
+        let accept = AcceptDraft { reported, ..accept_draft(self.clock.now(), retention) };
         draft.commit(accept, Box::new(move |r| sender.send(r).expect("sent")));
         receiver.recv().expect("an answer").expect("accepted")
     }
@@ -187,6 +197,11 @@ impl World {
     }
 }
 
+/// Kept in a class until so many days after the start.
+pub fn kept(class: &str, days: i64) -> Retention {
+    Retention { class: class.into(), keep_until: Some(start().plus_s(days * 86_400)), protected_until: None }
+}
+
 /// A message of about `n` octets.
 pub fn message(n: usize) -> Vec<u8> {
     let mut text = format!("From: a@example.org\r\nTo: b@example.net\r\nSubject: number {n}\r\n\r\n");
@@ -196,7 +211,7 @@ pub fn message(n: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn accept_draft(at: Timestamp) -> AcceptDraft {
+fn accept_draft(at: Timestamp, retention: Retention) -> AcceptDraft {
     let address = |text| Address::parse(text).expect("an address");
     let rendition =
         RenditionDraft { recipients: vec![0, 1], prefix: b"Received: by gw.example.org\r\n".to_vec(), content: None };
@@ -221,7 +236,7 @@ fn accept_draft(at: Timestamp) -> AcceptDraft {
             at,
         },
         ruling: vec![0x80],
-        class: "default".into(),
+        retention,
         renditions: vec![rendition],
         reported: None,
     }
