@@ -5,6 +5,10 @@ use super::Error;
 use super::cursor::Malformed;
 use super::files;
 use super::layout::SegmentId;
+use super::leaf::Key;
+use super::newest;
+use super::newest::Newest;
+use super::newest::as_key;
 use super::open::Archive;
 use super::open::SegmentInfo;
 use super::open::as_seal;
@@ -12,6 +16,7 @@ use super::open::lock;
 use crate::journal::Journal;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Leaves appended to the log in one step.
 const LEAVES_STEP: usize = 16_384;
@@ -40,9 +45,9 @@ impl Archive {
         let signer = self.inner.signer.as_ref().ok_or(Error::ReadOnly)?;
         loop {
             // A copy, so that readers are not held up by the disk.
-            let (mut log, mut last) = {
+            let (mut log, mut last, mut newest) = {
                 let state = lock(&self.inner.state);
-                (state.log.clone(), state.last.clone())
+                (state.log.clone(), state.last.clone(), state.newest.clone())
             };
             let entries = journal.leaves(log.size(), LEAVES_STEP);
             if entries.is_empty() {
@@ -57,18 +62,38 @@ impl Archive {
                     let seal = seal.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
                     last = Some(SegmentInfo { seal_index: index, seal });
                 }
+                if let Some(key) = as_key(&entry.octets) {
+                    let key = key.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
+                    // Nothing is sealed to the former generation any more, even if this one's file should be gone.
+                    newest = Arc::new(self.follow(&newest, (index, &key))?);
+                }
                 leaves.push(entry.octets.to_vec());
             }
             log.extend(self.inner.disk.as_ref(), &self.inner.layout, signer, leaves)?;
             let mut state = lock(&self.inner.state);
             state.log = log;
             state.last = last;
+            state.newest = newest;
         }
+    }
+
+    /// The generation that a KEY leaf of the journal begins.
+    fn follow(&self, newest: &Newest, (index, key): (u64, &Key)) -> Result<Newest, Error> {
+        if key.generation != newest.generation.number + 1 {
+            return Err(Error::damaged(format!("leaf {index}"), Malformed("a generation out of order")));
+        }
+        Newest::load(self.inner.disk.as_ref(), &self.inner.layout, &self.id(), (index, key))
     }
 
     /// Removes temporary files and segments without a SEAL leaf. Nobody seals meanwhile.
     fn sweep(&self) -> Result<(), Error> {
         let layout = &self.inner.layout;
+        let disk = self.inner.disk.as_ref();
+        let newest = self.newest();
+        newest.write_hint(disk, layout)?;
+        for path in newest::leftovers(disk, layout, newest.generation.number)? {
+            files::remove_if_there(disk, &path).map_err(|e| Error::io(layout.name(&path), e))?;
+        }
         let mut known = None;
         for (dir, suffix) in [
             (layout.segments(), ".data"),

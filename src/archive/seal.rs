@@ -170,9 +170,10 @@ impl Archive {
     }
 
     pub(super) fn wrap(&self, key: &SegmentKey, segment: &SegmentId) -> Result<Wrap, Error> {
-        let generation = self.inner.generation.number;
+        let newest = self.newest();
+        let generation = newest.generation.number;
         let aad = wrap_aad(self.id().octets(), segment.octets(), generation);
-        Ok(Wrap { generation, sealed: self.inner.public.seal(WRAP_LABEL, &aad, key.expose())? })
+        Ok(Wrap { generation, sealed: newest.public.seal(WRAP_LABEL, &aad, key.expose())? })
     }
 
     pub(super) fn describe(&self, written: &Written, through: u64, months: Vec<(u32, u64)>) -> Seal {
