@@ -257,7 +257,8 @@ mod tests {
             older: vec![older(1), older(3)],
         };
         assert_eq!(Generation::parse(&whole.encode()), Ok(whole.clone()));
-        let bends: [(&str, fn(&mut Generation)); 10] = [
+        type Bend = fn(&mut Generation);
+        let bends: [(&str, Bend); 10] = [
             ("a piece is missing", |g| drop(g.subsets[0].pieces.pop())),
             ("a digest is missing", |g| g.subsets[0].digests.clear()),
             ("a subset is missing", |g| drop(g.subsets.remove(0))),

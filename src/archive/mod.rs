@@ -61,7 +61,10 @@ pub use layout::{ArchiveId, SegmentId};
 pub use leaf::{Seal, Totals};
 pub use meta::{Event, Meta, ResultRecord};
 pub use newest::parse_hint;
-pub use officers::{Certificate, Described, NewOfficer, OfficerKey, OfficerSecret, describe, generate, passphrase};
+pub use officers::{
+    Certificate, Described, NewOfficer, OfficerKey, OfficerSecret, PIECE_BYTES_MAX, armored, describe, generate,
+    passphrase,
+};
 pub use open::{Archive, CreateOptions, SegmentInfo};
 pub use seal::SealReport;
 pub use shares::Share;

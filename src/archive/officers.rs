@@ -158,6 +158,16 @@ impl OfficerKey {
     }
 }
 
+/// A piece as text (RFC 9580 section 6.2).
+pub fn armored(message: &[u8]) -> Result<String, Error> {
+    let write = || -> openpgp::Result<String> {
+        let mut writer = openpgp::armor::Writer::new(Vec::new(), openpgp::armor::Kind::Message)?;
+        writer.write_all(message)?;
+        Ok(String::from_utf8(writer.finalize()?)?)
+    };
+    write().map_err(Error::openpgp)
+}
+
 /// What there is to say of a certificate for people: who, and how strong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {

@@ -9,6 +9,7 @@ use super::checkpoint::Verifier;
 use super::cursor::Malformed;
 use super::files;
 use super::keys;
+use super::keys::GENERATION_BYTES_MAX;
 use super::keys::Generation;
 use super::keys::Origin;
 use super::layout::ArchiveId;
@@ -19,6 +20,7 @@ use super::leaf::Seal;
 use super::log;
 use super::log::Leaves;
 use super::log::Log;
+use super::newest;
 use super::newest::Newest;
 use super::officers::Certificate;
 use super::tile::TreeHead;
@@ -187,6 +189,16 @@ impl Archive {
     /// The newest generation of the archive key.
     pub fn generation(&self) -> Arc<Generation> {
         self.newest().generation.clone()
+    }
+    /// The generations of the archive key up to this one, as far as their files can be read; ascending.
+    pub fn generations(&self, newest: u32) -> Result<Vec<Arc<Generation>>, Error> {
+        let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
+        let numbers = newest::numbers(disk, layout)?.into_iter().filter(|number| *number <= newest);
+        let read = |number| {
+            let octets = files::read(disk, &layout.generation(number), GENERATION_BYTES_MAX).ok()?;
+            Generation::parse(&octets).ok().filter(|g| g.number == number && g.archive == self.id()).map(Arc::new)
+        };
+        Ok(numbers.filter_map(read).collect())
     }
     pub(super) fn newest(&self) -> Arc<Newest> {
         lock(&self.inner.state).newest.clone()

@@ -16,6 +16,7 @@ use sealpost::archive::{ArchiveId, Event, Meta, ResultRecord, Seal, SegmentId, T
 use sealpost::clock::Timestamp;
 use sealpost::crypto::hpke;
 use sealpost::crypto::sha256;
+use sealpost::gateway::drills::Drills;
 use sealpost::mail::MailId;
 use sealpost::mail::summary::summarize;
 
@@ -103,6 +104,12 @@ fn key_files(input: &[u8]) {
     }
     if let Some(leaf) = parse_hint(input) {
         assert_eq!(format!("{leaf}\n").as_bytes(), input, "one form");
+    }
+}
+
+fn drill_files(input: &[u8]) {
+    if let Ok(drills) = Drills::parse(input) {
+        let _ = drills.of("AB", 1);
     }
 }
 
@@ -258,4 +265,11 @@ fn archive_shares() {
     assert!(Share::parse_all(text.as_bytes()).is_ok());
     let twice = text.replace('\n', "\r\n") + &text;
     run("archive_shares", &[text.as_bytes(), twice.as_bytes()], &[b"\n", b",", b"256", b"0", b"\r\n"], share_texts);
+}
+
+#[test]
+fn archive_drills() {
+    let file: &[u8] = br#"{"proofs":[{"officer":"AB","generation":1,"at_ms":1790000000000}]}"#;
+    assert!(Drills::parse(file).is_ok());
+    run("archive_drills", &[file], &[b"[", b"{", b"-1", b"1e999", b"\"", b"9223372036854775808"], drill_files);
 }
