@@ -13,6 +13,7 @@ mod edge;
 mod logins;
 mod next_hops;
 mod notifications;
+mod officers;
 mod path;
 mod protection;
 mod queue;
