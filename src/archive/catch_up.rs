@@ -2,9 +2,13 @@
 //! after a crash, and every pass before and after its segment.
 
 use super::Error;
+use super::current_key;
+use super::current_key::CurrentKey;
+use super::current_key::as_key;
 use super::cursor::Malformed;
 use super::files;
 use super::layout::SegmentId;
+use super::leaf::Key;
 use super::open::Archive;
 use super::open::as_seal;
 use super::open::lock;
@@ -12,6 +16,7 @@ use crate::journal::Journal;
 use crate::journal::LeafEntry;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Leaves appended to the log in one step.
 const LEAVES_STEP: usize = 16_384;
@@ -40,9 +45,9 @@ impl Archive {
         let signer = self.inner.signer.as_ref().ok_or(Error::ReadOnly)?;
         loop {
             // A copy, so that readers are not held up by the disk.
-            let (mut log, mut newest) = {
+            let (mut log, mut newest, mut current) = {
                 let state = lock(&self.inner.state);
-                (state.log.clone(), state.newest.clone())
+                (state.log.clone(), state.newest.clone(), state.current_key.clone())
             };
             let entries = whole_passes(journal, log.size(), LEAVES_STEP)?;
             if entries.is_empty() {
@@ -55,18 +60,38 @@ impl Archive {
                 }
                 let taken = newest.take(index, &entry.octets);
                 taken.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
+                if let Some(key) = as_key(&entry.octets) {
+                    let key = key.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
+                    // Nothing is sealed to the former generation any more, even if this one's file should be gone.
+                    current = Arc::new(self.follow(&current, (index, &key))?);
+                }
                 leaves.push(entry.octets.to_vec());
             }
             log.extend(self.inner.disk.as_ref(), &self.inner.layout, signer, leaves)?;
             let mut state = lock(&self.inner.state);
             state.log = log;
+            state.current_key = current;
             state.newest = newest;
         }
+    }
+
+    /// The generation that a KEY leaf of the journal begins.
+    fn follow(&self, current: &CurrentKey, (index, key): (u64, &Key)) -> Result<CurrentKey, Error> {
+        if key.generation != current.generation.number + 1 {
+            return Err(Error::damaged(format!("leaf {index}"), Malformed("a generation out of order")));
+        }
+        CurrentKey::load(self.inner.disk.as_ref(), &self.inner.layout, &self.id(), (index, key))
     }
 
     /// Removes temporary files and segments without a SEAL leaf. Nobody seals meanwhile.
     fn sweep(&self) -> Result<(), Error> {
         let layout = &self.inner.layout;
+        let disk = self.inner.disk.as_ref();
+        let current = self.current_key();
+        current.write_hint(disk, layout)?;
+        for path in current_key::leftovers(disk, layout, current.generation.number)? {
+            files::remove_if_there(disk, &path).map_err(|e| Error::io(layout.name(&path), e))?;
+        }
         let mut known = None;
         for (dir, suffix) in [
             (layout.segments(), ".data"),

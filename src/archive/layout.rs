@@ -110,6 +110,14 @@ impl Layout {
     pub fn generation(&self, number: u32) -> PathBuf {
         self.root.join(format!("keys/generation-{number}"))
     }
+    /// Where those lie.
+    pub fn key_files(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+    /// Where a generation's KEY leaf stands, as a hint.
+    pub fn key_leaf(&self, number: u32) -> PathBuf {
+        self.root.join(format!("keys/leaf-{number}"))
+    }
     /// The log's verifier key.
     pub fn vkey(&self) -> PathBuf {
         self.root.join("log/vkey")

@@ -1,6 +1,7 @@
 //! The leaves the archive writes: EPOCH, KEY, SEAL. A version octet, then strict CBOR; never anything personal.
 
 use super::cursor::Malformed;
+use super::keys::Generation;
 use super::keys::Origin;
 use super::layout::ArchiveId;
 use super::layout::SegmentId;
@@ -8,6 +9,7 @@ use super::strict;
 use super::tile::TreeHead;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
+use crate::crypto::sha256;
 use crate::journal::LEAF_VERSION;
 use crate::journal::Leaf;
 use crate::journal::LeafKind;
@@ -172,6 +174,17 @@ impl Epoch {
 }
 
 impl Key {
+    /// Of a generation as its file will be.
+    pub fn of(generation: &Generation) -> Key {
+        Key {
+            generation: generation.number,
+            file: sha256(&generation.encode()),
+            origin: generation.origin,
+            threshold: generation.threshold,
+            // At most seven: more have no subsets.
+            officers: generation.officers.len() as u8,
+        }
+    }
     /// Its leaf.
     pub fn to_leaf(&self) -> Option<Leaf> {
         to_leaf(LeafKind::Key, self)

@@ -4,6 +4,7 @@
 //!
 //! - `cursor`, `strict`, `files`, `layout`: reading, one form of CBOR, durable files, names.
 //! - `keys`, `shares`, `officers`: the archive key's public half, and its secret in pieces.
+//! - `ceremony`, `gathering`, `current_key`, `install`: generations are made, opened, found, and taken into use.
 //! - `tile`, `checkpoint`, `leaf`, `log`: the evidence.
 //! - `unit`, `meta`, `directory`, `key_object`, `cover`, `data_object`, `segment_writer`, `segment_reader`: a segment.
 //! - `open`, `catch_up`, `fenced`, `attempt`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
@@ -11,14 +12,18 @@
 mod attempt;
 mod catch_up;
 mod census;
+mod ceremony;
 pub mod checkpoint;
 pub mod cover;
+mod current_key;
 pub mod cursor;
 pub mod data_object;
 pub mod directory;
 mod fenced;
 mod files;
+mod gathering;
 mod group;
+mod install;
 pub mod key_object;
 pub mod keys;
 pub mod layout;
@@ -38,6 +43,7 @@ pub mod unit;
 mod unlocked;
 mod verify;
 mod verify_deep;
+mod verify_keys;
 mod verify_log;
 mod verify_segments;
 
@@ -51,14 +57,21 @@ use std::io;
 
 pub use crate::journal::Accept;
 pub use census::{Census, Kept};
+pub use ceremony::{ArchiveSecrets, Wanted, next_generation};
+pub use current_key::parse_hint;
+pub use gathering::{Encrypted, Gathering, Progress, Purpose};
 pub use group::Group;
-pub use keys::Origin;
+pub use keys::{Generation, Origin};
 pub use layout::{ArchiveId, SegmentId};
 pub use leaf::{Seal, Totals};
 pub use meta::{Event, Meta, ResultRecord};
-pub use officers::{Certificate, NewOfficer, OfficerSecret, generate, passphrase};
+pub use officers::{
+    Certificate, Described, NewOfficer, OfficerKey, OfficerSecret, PIECE_BYTES_MAX, armored, describe, generate,
+    passphrase,
+};
 pub use open::{Archive, CreateOptions, SegmentInfo};
 pub use seal::SealReport;
+pub use shares::Share;
 pub use status::Status;
 pub use tile::TreeHead;
 pub use unlocked::{DirectoryEntry, Unlocked};
@@ -93,6 +106,14 @@ pub enum Error {
     /// No key here opens a segment.
     #[error("no archive key here opens this segment")]
     KeyMissing,
+    /// Something is sealed to a generation whose secret, or file, is not here.
+    #[error(
+        "generation {generation} of the archive key is not here: keys/generation-{generation} and its officers open it"
+    )]
+    GenerationMissing {
+        /// Which.
+        generation: u32,
+    },
     /// The message was erased; its key is gone.
     #[error("the message was erased")]
     Erased,
@@ -135,6 +156,7 @@ impl Error {
             Error::Exists
             | Error::ReadOnly
             | Error::KeyMissing
+            | Error::GenerationMissing { .. }
             | Error::Erased
             | Error::NoSuchUnit
             | Error::Officer(_) => Class::Reject,

@@ -182,9 +182,10 @@ impl Archive {
     }
 
     pub(super) fn wrap(&self, key: &SegmentKey, segment: &SegmentId) -> Result<Wrap, Error> {
-        let generation = self.inner.generation.number;
+        let newest = self.current_key();
+        let generation = newest.generation.number;
         let aad = wrap_aad(self.id().octets(), segment.octets(), generation);
-        Ok(Wrap { generation, sealed: self.inner.public.seal(WRAP_LABEL, &aad, key.expose())? })
+        Ok(Wrap { generation, sealed: newest.public.seal(WRAP_LABEL, &aad, key.expose())? })
     }
 
     /// Gives the data objects their names, with key objects and covers beside them, and reads all back.

@@ -5,7 +5,6 @@ use super::checkpoint::NOTE_BYTES_MAX;
 use super::checkpoint::Verifier;
 use super::files;
 use super::keys;
-use super::keys::GENERATION_BYTES_MAX;
 use super::layout::Layout;
 use super::leaf::Epoch;
 use super::leaf::Key;
@@ -14,9 +13,9 @@ use super::open::SegmentInfo;
 use super::tile::TreeHead;
 use super::unlocked::Unlocked;
 use super::verify_deep;
+use super::verify_keys;
 use super::verify_log;
 use super::verify_segments;
-use crate::crypto::sha256;
 use crate::durable::Disk;
 use crate::journal::Leaf;
 use crate::journal::LeafEntry;
@@ -200,7 +199,7 @@ fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) ->
     }
     facts.seals.sort_by_key(|info| info.seal_index);
     let epoch = check_epoch(epoch, &facts, &mut report);
-    check_keys(disk, layout, &facts, &mut report);
+    verify_keys::verify(disk, layout, epoch.as_ref(), &facts, &mut report);
     // With damaged tiles earlier roots cannot be computed; the tiles have their findings.
     let history = if whole { History::Known } else { History::Damaged };
     if history == History::Known {
@@ -272,19 +271,6 @@ fn check_epoch(epoch: Option<Epoch>, facts: &Facts, report: &mut Report) -> Opti
         report.add(0, "archive", FaultKind::Inconsistent, "the log's first leaf says otherwise");
     }
     facts.epoch.clone().or(epoch)
-}
-
-fn check_keys(disk: &dyn Disk, layout: &Layout, facts: &Facts, report: &mut Report) {
-    for (index, key) in &facts.keys {
-        let path = layout.generation(key.generation);
-        match files::read(disk, &path, GENERATION_BYTES_MAX) {
-            Err(e) => report.unread(0, layout.name(&path), &e),
-            Ok(octets) if sha256(&octets) == key.file => {}
-            Ok(_) => {
-                report.add(0, layout.name(&path), FaultKind::Changed, format!("leaf {index} has another hash"));
-            }
-        }
-    }
 }
 
 /// Every checkpoint that a SEAL leaf names was a head of this very log.

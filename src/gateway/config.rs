@@ -12,6 +12,7 @@ pub use value::{
     AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,
 };
 
+use super::secret_file;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -152,7 +153,7 @@ pub struct Archive {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct View {
-    /// The officer's OpenPGP private key; without it the view is locked.
+    /// The officer's OpenPGP private key, a file or `credential:NAME`; without it the view is locked until officers unlock it.
     pub officer_key: Option<PathBuf>,
     /// File whose first line is its passphrase.
     pub passphrase_file: Option<PathBuf>,
@@ -169,7 +170,11 @@ impl Config {
         let base = std::path::absolute(base).unwrap_or_else(|_| base.to_owned());
         self.data_dir = if self.data_dir == Path::new(".") { base } else { base.join(&self.data_dir) };
         let root = self.data_dir.clone();
-        let join = |path: &mut PathBuf| *path = root.join(&*path);
+        let join = |path: &mut PathBuf| {
+            if !secret_file::is_credential(path) {
+                *path = root.join(&*path);
+            }
+        };
         join(&mut self.tls.certificate);
         join(&mut self.tls.key);
         self.journal.mirror.iter_mut().for_each(join);

@@ -2,6 +2,9 @@
 //! that only the gateway's own user may ask.
 
 pub(super) mod desk;
+mod hidden;
+
+pub use hidden::Hidden;
 
 use super::queue::{Action, Selection};
 use serde::{Deserialize, Serialize};
@@ -12,9 +15,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::UnixListener;
+use zeroize::Zeroizing;
 
-/// Octets of a request line.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// Octets of a request line; a generation file of the archive key is the longest there is.
+const REQUEST_BYTES_MAX: u64 = 4 << 20;
+/// What a request line is given at once: shares fit, so that no copy of them is left behind.
+const LINE_BYTES: usize = 64 * 1024;
 /// How long a command waits for a running server's next line.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same when it seals: a large backlog takes minutes.
@@ -49,12 +55,26 @@ pub enum Request {
     Leaves,
     /// Read configuration, policies, keys, accounts and certificates again.
     Reload,
+    /// Take officers' shares; unlock the view once they are enough.
+    Unlock {
+        /// Their texts.
+        shares: Vec<Hidden>,
+        /// After so long it is locked again.
+        ttl_s: u64,
+    },
+    /// Lock the view.
+    Lock,
+    /// Take a new generation of the archive key into use.
+    InstallGeneration {
+        /// Its file, in hexadecimal.
+        file: String,
+    },
 }
 
 impl Request {
     fn patience(&self) -> Duration {
         match self {
-            Request::Seal => SEAL_TIMEOUT,
+            Request::Seal | Request::Unlock { .. } | Request::InstallGeneration { .. } => SEAL_TIMEOUT,
             _ => ANSWER_TIMEOUT,
         }
     }
@@ -80,7 +100,8 @@ pub fn ask(path: &Path, request: &Request) -> io::Result<Option<Result<Vec<Value
         Err(e) => return Err(e),
     };
     stream.set_read_timeout(Some(request.patience()))?;
-    let mut line = serde_json::to_vec(request)?;
+    // It may hold shares.
+    let mut line = Zeroizing::new(serde_json::to_vec(request)?);
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut rows = Vec::new();
@@ -108,7 +129,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 /// Serves one connection: reads the request, calls `handle`, writes its rows. Blocking.
 pub fn serve_one(stream: UnixStream, handle: impl FnOnce(Request) -> Result<Vec<Value>, String>) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::with_capacity(LINE_BYTES));
     BufReader::new(stream.try_clone()?.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
     let answers = match serde_json::from_str::<Request>(&line) {
         Err(e) => vec![Answer::Failed(format!("request not understood: {e}"))],

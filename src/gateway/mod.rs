@@ -5,7 +5,7 @@
 //! serve      opens everything, signals            post       what all parts share; room bounds its memory
 //! door       listeners: connections, SMTP sessions and logins, IMAP and POP3 readers; wire and tls below
 //! flow       the path of a message: permission, gather, plan, render, received, replies
-//! delivery   queue, next hops, notifications      sealing, reading   archive and its readers
+//! delivery   queue, next hops, notifications      sealing, reading, drills   archive, its readers and officers
 //! control    commands to a running server         queue, cli, init, check, demo; rows is what they show
 //! ```
 
@@ -16,6 +16,7 @@ pub mod control;
 pub mod delivery;
 pub mod demo;
 mod door;
+pub mod drills;
 mod ending;
 pub mod error;
 mod export;
@@ -32,6 +33,7 @@ mod reading;
 mod room;
 mod rows;
 mod sealing;
+mod secret_file;
 pub mod serve;
 pub mod tls;
 mod wire;

@@ -313,6 +313,8 @@ pub struct Places {
     pub audit: PathBuf,
     /// The control socket.
     pub control: PathBuf,
+    /// When officers last proved that they can open the archive.
+    pub drills: PathBuf,
 }
 
 impl Places {
@@ -330,6 +332,7 @@ impl Places {
             accounts: below("access"),
             audit: below("audit.jsonl"),
             control: below("run/control.sock"),
+            drills: below("drills"),
         }
     }
 }

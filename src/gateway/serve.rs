@@ -6,19 +6,25 @@ use super::delivery::Delivery;
 use super::door::listen::Places;
 use super::door::rates::Rates;
 use super::door::{self, House};
-use super::ending::until;
+use super::drills;
+use super::ending::{stopping, until};
 use super::error::Error;
 use super::post::{self, Post, Rooms};
 use super::reading::Reading;
 use super::sealing::Sealing;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// How long sessions and transactions under way may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether the view is to be locked.
+const OFFICERS_WATCHED: Duration = Duration::from_millis(500);
+/// How often it is looked whether a drill is overdue.
+const DRILLS_WATCHED: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs a gateway in the foreground.
 pub fn serve(config: &Path) -> Result<(), Error> {
@@ -83,6 +89,7 @@ async fn run(config: &Path) -> Result<(), Error> {
         closing: closing.clone(),
         sessions: watch::channel(0).0,
     };
+    tokio::spawn(watch_officers(post.clone(), reading.clone(), closing.clone()));
     let desk = Desk { post: post.clone(), delivery: delivery.clone(), sealing: sealing.clone(), reading };
     open_control(&post, desk)?;
     let places = Places::new(&post.config().limits);
@@ -104,6 +111,25 @@ async fn run(config: &Path) -> Result<(), Error> {
     stop(&post)?;
     tracing::info!("ended; what is not delivered or sealed waits in the journal");
     Ok(())
+}
+
+/// Locks the view when its time is over, and tells at the start and once a day when a drill is overdue.
+async fn watch_officers(post: Arc<Post>, reading: Arc<Reading>, closing: watch::Receiver<bool>) {
+    let mut drill_at = Instant::now();
+    loop {
+        tokio::task::block_in_place(|| {
+            reading.expire(Instant::now());
+            if drill_at <= Instant::now() {
+                let path = post::Places::of(&post.config()).drills;
+                drills::watch(&**post.disk(), &path, &post.archive().generation(), post.now());
+                drill_at += DRILLS_WATCHED;
+            }
+        });
+        tokio::select! {
+            () = stopping(&closing) => return,
+            () = tokio::time::sleep(OFFICERS_WATCHED) => {}
+        }
+    }
 }
 
 fn ready() {

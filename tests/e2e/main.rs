@@ -14,6 +14,7 @@ mod journal_reports;
 mod logins;
 mod next_hops;
 mod notifications;
+mod officers;
 mod path;
 mod protection;
 mod queue;

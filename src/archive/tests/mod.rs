@@ -6,6 +6,7 @@ mod crash;
 #[path = "../../journal/simulation/disk.rs"]
 mod disk;
 mod fenced;
+mod generations;
 mod insider;
 mod officers;
 mod reading;

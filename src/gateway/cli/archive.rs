@@ -1,6 +1,8 @@
 //! `sealpost archive`: what was accepted, read and checked by those who may.
 
 use super::args::{Archive as Command, ExportForm, ExportFormat};
+use super::officer_args::Openers;
+use super::openers;
 use super::out::{Form, Reader};
 use super::{Failure, Out, ask, talk};
 use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
@@ -9,6 +11,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::durable::{Disk, RealDisk};
 use crate::gateway::config::Config;
 use crate::gateway::control::Request;
+use crate::gateway::drills::Drills;
 use crate::gateway::error::Error;
 use crate::gateway::export::{Export, Writer};
 use crate::gateway::post::Places;
@@ -21,13 +24,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The order in which people are told of the archive.
-const STATUS: [&str; 10] = [
+const STATUS: [&str; 13] = [
     "id",
     "messages",
     "pending",
     "queued",
     "sealing",
     "view",
+    "unlocked_until",
+    "shares",
+    "shares_until",
     "indexing",
     "stored_bytes",
     "raw_bytes",
@@ -56,16 +62,21 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
     match command {
         Command::Status => status(&places, config_path, out),
         Command::Seal => seal(&places, config_path, &config, out),
-        Command::List { query } => {
+        Command::List { query, by } => {
             let query = parse(&query)?;
-            list(&Room::open(&config)?, &query, out)
+            list(&Room::open_by(&by, &config)?, &query, out)
         }
-        Command::Show { message, why } => show(&Room::open(&config)?, &message, why, out),
-        Command::Export { query, format, form, output } => {
+        Command::Show { message, why, by } => show(&Room::open_by(&by, &config)?, &message, why, out),
+        Command::Export { query, format, form, output, by } => {
             let query = parse(&query)?;
-            export(&Room::open(&config)?, &query, (format, form), &output, out)
+            export(&Room::open_by(&by, &config)?, &query, (format, form), &output, out)
         }
-        Command::Verify { level, checkpoint } => verify(&config, &places, level, checkpoint.as_deref(), out),
+        // Dispatched before this: some of it needs no configuration.
+        Command::Officer(_) | Command::Drill(_) => Err(Failure::bad("bug: dispatched twice")),
+        Command::Verify { level, checkpoint, by } => {
+            let unlocked = if level == 0 { None } else { Some(unlock(&by, &config, &places)?) };
+            verify(&places, unlocked.as_ref(), checkpoint.as_deref(), out)
+        }
     }
 }
 
@@ -82,10 +93,13 @@ struct Room {
 
 impl Room {
     fn open(config: &Config) -> Result<Room, Failure> {
+        Room::open_by(&Openers::default(), config)
+    }
+    fn open_by(by: &Openers, config: &Config) -> Result<Room, Failure> {
         let places = Places::of(config);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let opened = Arc::new(OpenedArchive::new(unlock(config, &places)?));
+        let opened = Arc::new(OpenedArchive::new(unlock(by, config, &places)?));
         let reader = reading::reader_for_command(config, &disk, &clock, &opened).map_err(Failure::temporary)?;
         let listing = reader.listing().map_err(Failure::bad)?;
         Ok(Room { opened, listing })
@@ -113,13 +127,17 @@ impl Room {
     }
 }
 
-/// The archive opened with the officer's key.
-fn unlock(config: &Config, places: &Places) -> Result<Unlocked, Failure> {
+/// The archive opened by the officers who are here, or with the key that the configuration names.
+fn unlock(by: &Openers, config: &Config, places: &Places) -> Result<Unlocked, Failure> {
     let archive = Archive::open_read_only(Arc::new(RealDisk), &places.archive)
         .map_err(|e| Error::archive(&places.archive, &e))?;
+    if by.is_given() {
+        let secrets = openers::secrets(by, Some(&config.view), &archive.generation())?;
+        return archive.unlocked(secrets).map_err(Failure::bad);
+    }
     reading::unlock(config, &archive).map_err(|e| {
         Failure::temporary(format!("the archive is locked: {e}")).with_help(
-            "put the officer's key where [view] officer_key and passphrase_file say; only it opens sealed mail",
+            "put the officer's key where [view] officer_key and passphrase_file say, or name officers' keys with --key: only they open sealed mail",
         )
     })
 }
@@ -145,6 +163,8 @@ fn status(places: &Places, config_path: &Path, out: &Out) -> Result<(), Failure>
             let (journal, archive) = offline::open_store(config_path)?;
             let mut status = rows::archive::status(&archive, Some(&journal)).map_err(Failure::bad)?;
             status["queued"] = Value::from(journal.pending_ids().len());
+            let drills = Drills::load(&RealDisk, &places.drills)?;
+            status["drill"] = drills.shown(&archive.generation(), SystemClock.now());
             vec![status]
         }
     };
@@ -295,15 +315,11 @@ fn journal_leaves(places: &Places) -> Result<Vec<LeafEntry>, Failure> {
     }
 }
 
-fn verify(config: &Config, places: &Places, level: u8, checkpoint: Option<&Path>, out: &Out) -> Result<(), Failure> {
+fn verify(places: &Places, unlocked: Option<&Unlocked>, checkpoint: Option<&Path>, out: &Out) -> Result<(), Failure> {
     let outside = checkpoint.map(|path| std::fs::read(path).map_err(|e| Error::io(path, &e))).transpose()?;
-    let unlocked = match level {
-        0 => None,
-        _ => Some(unlock(config, places)?),
-    };
     let journal = journal_leaves(places)?;
     let busy = spinner("verifying");
-    let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal };
+    let options = VerifyOptions { unlocked, checkpoint: outside.as_deref(), journal: &journal };
     let report = archive::verify(&RealDisk, &places.archive, &options);
     busy.finish_and_clear();
     let findings: Vec<Value> = report.findings.iter().map(rows::archive::finding).collect();

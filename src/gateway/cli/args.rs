@@ -1,5 +1,6 @@
 //! The command line: every flag is defined here once, and help comes from here. Does nothing itself.
 
+use super::officer_args as officers;
 use crate::access::AccountName;
 use crate::gateway::config::{Domain, HostPort, Hostname};
 use crate::mail::{Address, MailId};
@@ -64,6 +65,18 @@ pub enum Command {
     /// The archive
     #[command(subcommand)]
     Archive(Archive),
+    /// Unlock the view of a running gateway with officers' keys, or with shares that they decrypted elsewhere
+    #[command(after_help = officers::SHARES)]
+    Unlock {
+        /// The officers
+        #[command(flatten)]
+        by: officers::Openers,
+        /// Lock it again after this long: 90s, 30m, 8h, 1d
+        #[arg(long, value_name = "TIME", default_value = "8h", value_parser = officers::ttl_s)]
+        ttl: u64,
+    },
+    /// Lock the view of a running gateway at once
+    Lock,
 }
 
 /// `sealpost init`
@@ -300,6 +313,9 @@ pub enum Archive {
     List {
         /// Only messages that match; everything when empty
         query: Vec<String>,
+        /// Who opens
+        #[command(flatten)]
+        by: officers::Openers,
     },
     /// Show one message
     Show {
@@ -308,6 +324,9 @@ pub enum Archive {
         /// Why it was treated as it was, per recipient
         #[arg(long)]
         why: bool,
+        /// Who opens
+        #[command(flatten)]
+        by: officers::Openers,
     },
     /// Write messages out; nothing is ever overwritten
     #[command(after_help = QUERY)]
@@ -323,6 +342,9 @@ pub enum Archive {
         /// Directory (eml) or new file (mbox)
         #[arg(long, value_name = "PATH")]
         output: PathBuf,
+        /// Who opens
+        #[command(flatten)]
+        by: officers::Openers,
     },
     /// Check the archive; exit 1 on any finding
     Verify {
@@ -332,7 +354,16 @@ pub enum Archive {
         /// Also compare with a checkpoint kept elsewhere
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
+        /// Who opens, at level 2
+        #[command(flatten)]
+        by: officers::Openers,
     },
+    /// Who can open the archive
+    #[command(subcommand)]
+    Officer(officers::Officer),
+    /// Let officers prove that they can still open the archive; nothing is opened
+    #[command(after_help = officers::SHARES)]
+    Drill(officers::Openers),
 }
 
 /// A value of the configuration given as an argument.
@@ -354,7 +385,7 @@ fn mail_id(text: &str) -> Result<MailId, String> {
 }
 
 /// An age with its unit, in seconds.
-fn age_s(text: &str) -> Result<u64, String> {
+pub fn age_s(text: &str) -> Result<u64, String> {
     let (number, unit_s) = match text.char_indices().last() {
         Some((at, 's')) => (&text[..at], 1),
         Some((at, 'm')) => (&text[..at], 60),

@@ -4,10 +4,16 @@
 
 mod archive;
 pub mod args;
+mod gpg;
 mod key;
+mod officer;
+mod officer_args;
+mod openers;
 mod out;
+mod piece;
 mod policy;
 mod queue;
+mod unlock;
 mod user;
 
 use super::control::{self, Request};
@@ -125,6 +131,10 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Key(command) => key::run(command, &file()?, &out),
         Command::User(command) => user::run(command, &file()?, &out),
         Command::Queue(command) => queue::run(&command, &file()?, &out),
+        Command::Archive(args::Archive::Officer(command)) => officer::run(command, file, &out),
+        Command::Archive(args::Archive::Drill(by)) => officer::drill(&by, &file()?, &out),
+        Command::Unlock { by, ttl } => unlock::unlock(&by, ttl, &file()?, &out),
+        Command::Lock => unlock::lock(&file()?, &out),
         Command::Archive(command) => archive::run(command, &file()?, &out),
     }
 }

@@ -1,16 +1,21 @@
 //! Answers commands on the control socket of a running server.
 
-use super::Request;
+use super::{Hidden, Request};
+use crate::archive::Share;
+use crate::crypto::hash;
 use crate::gateway::control;
 use crate::gateway::delivery::Delivery;
-use crate::gateway::post::Post;
+use crate::gateway::drills::Drills;
+use crate::gateway::observe::Event;
+use crate::gateway::post::{Places, Post};
 use crate::gateway::queue::Selection;
-use crate::gateway::reading::Reading;
+use crate::gateway::reading::{Reached, Reading};
 use crate::gateway::rows;
 use crate::gateway::sealing::Sealing;
 use crate::journal::Entry;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
@@ -63,6 +68,9 @@ impl Desk {
             Request::QueueShow { id } => rows::queue::show(self.post.journal(), &id).map(|row| vec![row]),
             Request::QueueChange { selection, action } => self.delivery.change(&selection, &action).await,
             Request::Leaves => Ok(self.leaves()),
+            Request::Unlock { shares, ttl_s } => self.unlock(&shares, Duration::from_secs(ttl_s)).map(|row| vec![row]),
+            Request::Lock => Ok(vec![self.lock()]),
+            Request::InstallGeneration { file } => self.install(&file).map(|row| vec![row]),
             Request::Reload => crate::gateway::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
     }
@@ -78,11 +86,59 @@ impl Desk {
         self.post.journal().leaves(from, LEAVES_MAX).iter().map(rows::archive::leaf).collect()
     }
 
+    fn unlock(&self, texts: &[Hidden], ttl: Duration) -> Result<Value, String> {
+        let read = |text: &Hidden| Share::parse_all(text.0.expose()).map_err(|e| e.to_string());
+        let shares = texts.iter().map(read).collect::<Result<Vec<_>, _>>()?.concat();
+        let reached = self.reading.unlock(&shares, ttl).inspect_err(|reason| self.audit("unlock-refused", reason))?;
+        let mut shown = self.reading.shown();
+        match reached {
+            Reached::Waiting => self.audit("share", shown["shares"].as_str().unwrap_or_default()),
+            Reached::Unlocked => {
+                self.audit("unlocked", &format!("until {}", shown["unlocked_until"].as_str().unwrap_or_default()));
+                // Whoever waits for this wants to read. What fails is tried again after the next seal pass.
+                if let Err(reason) = self.reading.index() {
+                    tracing::error!("indexing: {reason}");
+                    shown["indexing"] = Value::from(reason);
+                }
+            }
+        }
+        Ok(shown)
+    }
+
+    fn lock(&self) -> Value {
+        self.reading.lock("it was locked with `sealpost lock`");
+        self.audit("locked", "");
+        self.reading.shown()
+    }
+
+    fn install(&self, file: &str) -> Result<Value, String> {
+        let post = &self.post;
+        let octets = hash::unhex(file).ok_or("the generation file came damaged")?;
+        post.archive().install(post.journal(), &octets, post.now()).map_err(|e| e.to_string())?;
+        let generation = post.archive().generation();
+        let (number, threshold, officers) = (generation.number, generation.threshold, generation.officers.len());
+        self.audit("officers", &format!("generation {number}: any {threshold} of {officers} officers"));
+        self.reading.follow(&post.config());
+        Ok(self.reading.shown())
+    }
+
+    fn audit(&self, event: &str, detail: &str) {
+        self.post.audit().write(&Event { detail, ..Event::new(self.post.now(), event) });
+    }
+
     fn status(&self) -> Result<Value, String> {
         let journal = self.post.journal();
         let mut status = rows::archive::status(self.post.archive(), Some(journal)).map_err(|e| e.to_string())?;
         status["queued"] = Value::from(journal.pending_ids().len());
-        status["view"] = Value::from(self.reading.state().word());
+        if let (Value::Object(status), Value::Object(view)) = (&mut status, self.reading.shown()) {
+            status.extend(view);
+        }
+        let generation = self.post.archive().generation();
+        let places = Places::of(&self.post.config());
+        status["drill"] = match Drills::load(&**self.post.disk(), &places.drills) {
+            Ok(drills) => drills.shown(&generation, self.post.now()),
+            Err(e) => Value::from(e.line()),
+        };
         status["sealing"] = self.sealing.sealing();
         status["indexing"] = self.sealing.indexing();
         Ok(status)

@@ -14,6 +14,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// Octets read at once.
@@ -121,7 +122,7 @@ pub async fn imap(house: House, door: Arc<Door>, stream: Stream, ip: IpAddr) -> 
         (None, false) => imap::TlsState::Absent,
     };
     let session = imap::Session::new(imap::Settings { hostname: door.smtp.hostname.clone(), tls });
-    Reader { house, door, ip, core: Box::new(session), out: Vec::new(), heard_at: Instant::now() }.run(stream).await
+    Reader::new(house, door, ip, Box::new(session)).run(stream).await
 }
 
 /// Serves a POP3 client.
@@ -132,7 +133,7 @@ pub async fn pop3(house: House, door: Arc<Door>, stream: Stream, ip: IpAddr) -> 
         (None, false) => pop3::TlsState::Absent,
     };
     let session = pop3::Session::new(pop3::Settings { hostname: door.smtp.hostname.clone(), tls });
-    Reader { house, door, ip, core: Box::new(session), out: Vec::new(), heard_at: Instant::now() }.run(stream).await
+    Reader::new(house, door, ip, Box::new(session)).run(stream).await
 }
 
 struct Reader {
@@ -143,6 +144,8 @@ struct Reader {
     out: Vec<u8>,
     /// When the client was last heard.
     heard_at: Instant,
+    /// Whether the archive that the view shows was locked; never, before there is a view.
+    locked: watch::Receiver<bool>,
 }
 
 /// What came of waiting for the client.
@@ -150,10 +153,17 @@ enum Heard {
     Octets(usize),
     Silence,
     Stopping,
+    Locked,
     Tick,
 }
 
 impl Reader {
+    fn new(house: House, door: Arc<Door>, ip: IpAddr, core: Box<dyn Core>) -> Reader {
+        // As long as nobody has logged in, what would tell of a lock is the gateway's own end.
+        let locked = house.closing.clone();
+        Reader { house, door, ip, core, out: Vec::new(), heard_at: Instant::now(), locked }
+    }
+
     async fn run(mut self, mut stream: Stream) -> io::Result<()> {
         self.core.greeting(&mut self.out);
         let mut buffer = vec![0; READ_BYTES];
@@ -168,6 +178,7 @@ impl Reader {
                 },
                 Heard::Silence => return self.hang_up(stream, "Idle for too long").await,
                 Heard::Stopping => return self.hang_up(stream, "Shutting down").await,
+                Heard::Locked => return self.hang_up(stream, "The archive was locked").await,
             };
             match self.consume(&mut stream, &buffer[..count]).await? {
                 Turn::Handshake => {
@@ -189,6 +200,10 @@ impl Reader {
             match turn {
                 Turn::Again if *self.house.closing.borrow() => {
                     self.core.bye("Shutting down", &mut self.out);
+                    return Ok(Turn::Close);
+                }
+                Turn::Again if *self.locked.borrow() => {
+                    self.core.bye("The archive was locked", &mut self.out);
                     return Ok(Turn::Close);
                 }
                 Turn::Again => self.flush(stream).await?,
@@ -215,7 +230,8 @@ impl Reader {
             }
         };
         match view {
-            Ok(view) => {
+            Ok((view, locked)) => {
+                self.locked = locked;
                 self.audit("login", &user, "");
                 self.core.authenticated(view, &mut self.out);
             }
@@ -241,6 +257,7 @@ impl Reader {
         let heard = tokio::select! {
             biased;
             () = stopping(&self.house.closing) => return Ok(Heard::Stopping),
+            () = stopping(&self.locked) => return Ok(Heard::Locked),
             heard = stream.read(buffer, limit) => heard,
             () = tokio::time::sleep(TICK), if is_idle => return Ok(Heard::Tick),
         };

@@ -26,6 +26,7 @@ pub fn status(archive: &Archive, journal: Option<&Journal>) -> Result<Value, Err
         "stored_bytes": status.stored_bytes,
         "sealed_through": status.sealed_through,
         "log_size": status.tree.size,
+        "generation": status.generation,
         "officers": status.officers,
         "threshold": status.threshold,
         "limits": LIMITS,
