@@ -9,6 +9,7 @@ use super::effect::{Effect, Indexed, Origin, Resulted};
 use super::error::Answer;
 use super::file::{Chunk, JournalFile};
 use super::frame::{Acceptance, Body, Carrying, Frame, Leafing, PIECE_BYTES_MAX, Resulting};
+use super::leaf;
 use super::leaf::Leaf;
 use super::message::{Kept, Message, ORIGINAL_STREAM, Parts};
 use super::queue::{Carry, Commit, Inline, Job, Lazy, RecordPlace};
@@ -86,7 +87,7 @@ impl<'a> Batch<'a> {
             Job::Piece { ticket, stream, offset, octets } => self.piece(ticket, stream, offset, &octets),
             Job::Commit(commit) => self.commit(*commit),
             Job::Results { id, results, done } => self.results(&id, results, done),
-            Job::Leaf { octets, done } => self.leaf(octets, done),
+            Job::Leaves { group, done } => self.leaves(&group, done),
             Job::Carry(carry) => self.carry(*carry),
             Job::Abort(id) => {
                 // Only a hint: without it the pieces vanish at the next replay all the same.
@@ -239,11 +240,18 @@ impl<'a> Batch<'a> {
         Ok(Some(self.next(leaf.octets().into())))
     }
 
-    fn leaf(&mut self, octets: Arc<[u8]>, done: Answer<u64>) {
-        match self.push(&Frame::Leaf(Leafing { leaf: self.next_leaf, octets: &octets })) {
-            Ok(_) => {
-                let leaf = self.next(octets);
-                self.effects.push(Effect::Leaf { leaf, done });
+    /// One frame, so that a damaged batch gives all of them back or none too.
+    fn leaves(&mut self, group: &[u8], done: Answer<u64>) {
+        let first = self.next_leaf;
+        let pushed = leaf::members(group).ok_or(Error::OutOfBounds("no group of leaves"));
+        let pushed = pushed.and_then(|members| {
+            self.push(&Frame::Leaves(Leafing { first, group }))?;
+            Ok(members)
+        });
+        match pushed {
+            Ok(members) => {
+                let leaves = members.into_iter().map(|octets| self.next(octets.into()).octets).collect();
+                self.effects.push(Effect::Leaves { first, leaves, done });
             }
             Err(error) => done.give(Err(error)),
         }

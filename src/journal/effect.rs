@@ -40,7 +40,7 @@ pub enum Effect {
     Accepted { message: Box<Message>, leaf: Arc<[u8]>, cached: Option<Arc<[u8]>>, done: Answer<MailId> },
     Carried { id: MailId, home: Arc<JournalFile>, parts: Box<Parts>, done: Answer<()> },
     Resulted(Box<Resulted>),
-    Leaf { leaf: Indexed, done: Answer<u64> },
+    Leaves { first: u64, leaves: Vec<Arc<[u8]>>, done: Answer<u64> },
     Answer(Answer<()>),
 }
 
@@ -75,9 +75,9 @@ impl Effect {
                 Told::Done(done)
             }
             Effect::Resulted(resulted) => resulted.apply(state),
-            Effect::Leaf { leaf, done } => {
-                state.push_leaf(leaf.octets);
-                Told::Index(done, leaf.index)
+            Effect::Leaves { first, leaves, done } => {
+                leaves.into_iter().for_each(|octets| state.push_leaf(octets));
+                Told::Index(done, first)
             }
             Effect::Answer(done) => Told::Done(done),
         }
@@ -88,7 +88,7 @@ impl Effect {
         match self {
             Effect::Piece { ticket, .. } => ticket.fail(error.clone()),
             Effect::Accepted { done, .. } => done.give(Err(error.clone())),
-            Effect::Leaf { done, .. } => done.give(Err(error.clone())),
+            Effect::Leaves { done, .. } => done.give(Err(error.clone())),
             Effect::Answer(done) | Effect::Carried { done, .. } => done.give(Err(error.clone())),
             Effect::Resulted(resulted) => {
                 let Resulted { id, result, origin, .. } = *resulted;

@@ -1,6 +1,7 @@
 //! Frames: the encrypted records inside a batch. Encodes, seals, opens and reads them; never touches a file.
 //! Layout: docs/journal-format.md section 4.
 
+use super::leaf::GROUP_BYTES_MAX;
 use crate::crypto;
 use crate::crypto::Secret;
 use crate::crypto::aead;
@@ -21,8 +22,10 @@ pub const RECORD_STREAM: u32 = u32::MAX;
 pub const PREFIX_BYTES: usize = 20;
 /// Octets of the longest frame.
 pub const FRAME_BYTES_MAX: usize = PREFIX_BYTES + SALT_BYTES + SEALED_BYTES_MAX + aead::TAG_BYTES;
-/// Octets of the longest ciphertext; the records around a piece add less than a KiB.
-pub const SEALED_BYTES_MAX: usize = PIECE_BYTES_MAX + 1024;
+/// Octets of the longest content: a piece, or a group of leaves.
+pub const CONTENT_BYTES_MAX: usize = if PIECE_BYTES_MAX > GROUP_BYTES_MAX { PIECE_BYTES_MAX } else { GROUP_BYTES_MAX };
+/// Octets of the longest ciphertext; the record around its content adds less than a KiB.
+pub const SEALED_BYTES_MAX: usize = CONTENT_BYTES_MAX + 1024;
 /// Octets of a salt, which precedes the ciphertext.
 pub const SALT_BYTES: usize = 32;
 
@@ -85,14 +88,16 @@ pub struct Resulting<'a> {
     pub record: &'a [u8],
 }
 
-/// A leaf of another operation.
+/// Leaves of another operation: all of them or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Leafing<'a> {
+    /// The index of the first.
     #[n(0)]
-    pub leaf: u64,
+    pub first: u64,
+    /// The form of `leaf::group`.
     #[b(1)]
     #[cbor(with = "minicbor::bytes")]
-    pub octets: &'a [u8],
+    pub group: &'a [u8],
 }
 
 /// One record of the journal.
@@ -102,7 +107,7 @@ pub enum Frame<'a> {
     Accept(Acceptance<'a>),
     Result(Resulting<'a>),
     Abort(MailId),
-    Leaf(Leafing<'a>),
+    Leaves(Leafing<'a>),
     Retire(u64),
     Carry(Carrying<'a>),
 }
@@ -129,7 +134,7 @@ const BODY: u8 = 0;
 const ACCEPT: u8 = 1;
 const RESULT: u8 = 2;
 const ABORT: u8 = 3;
-const LEAF: u8 = 4;
+const LEAVES: u8 = 4;
 const RETIRE: u8 = 5;
 const CARRY: u8 = 6;
 
@@ -141,7 +146,7 @@ impl<'a> Frame<'a> {
             Frame::Accept(a) => a.record.map_or(0, <[u8]>::len),
             Frame::Carry(c) => c.record.map_or(0, <[u8]>::len),
             Frame::Result(r) => r.record.len(),
-            Frame::Leaf(l) => l.octets.len(),
+            Frame::Leaves(l) => l.group.len(),
             Frame::Abort(_) | Frame::Retire(_) => 0,
         };
         // Room for all of it: a vector that grows leaves copies of the key behind.
@@ -151,7 +156,7 @@ impl<'a> Frame<'a> {
             Frame::Accept(record) => append(&mut out, ACCEPT, record),
             Frame::Result(record) => append(&mut out, RESULT, record),
             Frame::Abort(id) => append(&mut out, ABORT, id),
-            Frame::Leaf(record) => append(&mut out, LEAF, record),
+            Frame::Leaves(record) => append(&mut out, LEAVES, record),
             Frame::Retire(ordinal) => append(&mut out, RETIRE, ordinal),
             Frame::Carry(record) => append(&mut out, CARRY, record),
         }
@@ -166,7 +171,7 @@ impl<'a> Frame<'a> {
             ACCEPT => Frame::Accept(whole(record)?),
             RESULT => Frame::Result(whole(record)?),
             ABORT => Frame::Abort(whole(record)?),
-            LEAF => Frame::Leaf(whole(record)?),
+            LEAVES => Frame::Leaves(whole(record)?),
             RETIRE => Frame::Retire(whole(record)?),
             CARRY => Frame::Carry(whole(record)?),
             _ => return None,
@@ -277,7 +282,7 @@ mod tests {
         check(Frame::Accept(Acceptance { id, leaf: 9, mek: &[1; 32], record_bytes: 3, record: None }));
         check(Frame::Result(Resulting { id, accept_index: 1, leaf: None, ordinal: 0, record: b"r" }));
         check(Frame::Abort(id));
-        check(Frame::Leaf(Leafing { leaf: 2, octets: b"\x04\x01" }));
+        check(Frame::Leaves(Leafing { first: 2, group: b"\0\x02\x04\x01" }));
         check(Frame::Retire(5));
         check(Frame::Carry(Carrying { id, record_bytes: 3, record: Some(b"abc") }));
         check(Frame::Carry(Carrying { id, record_bytes: 3, record: None }));

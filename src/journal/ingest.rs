@@ -3,6 +3,7 @@
 use super::carried::{CARRIED_BYTES_MAX, Carried};
 use super::file::JournalFile;
 use super::frame::{Acceptance, Carrying, Frame, RECORD_BYTES_MAX, RECORD_STREAM, Resulting};
+use super::leaf;
 use super::leaf::{Leaf, LeafKind};
 use super::message::{Kept, Message, Parts};
 use super::readers;
@@ -63,10 +64,11 @@ impl Ingest {
                 self.drafts.remove(&id);
                 Some(())
             }
-            Some(Frame::Leaf(leafing)) => {
-                self.leaf(needs, leafing.leaf, leafing.octets.into());
-                Some(())
-            }
+            Some(Frame::Leaves(leafing)) => leaf::members(leafing.group).map(|members| {
+                for (index, octets) in (leafing.first..).zip(members) {
+                    self.leaf(needs, index, octets.into());
+                }
+            }),
             Some(Frame::Retire(ordinal)) => {
                 self.retired.insert(ordinal);
                 Some(())

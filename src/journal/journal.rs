@@ -6,6 +6,7 @@ use super::draft::Draft;
 use super::error::{Answer, Done, Gathered};
 use super::header::MAIL_FILES_MAX;
 use super::held::Held;
+use super::leaf;
 use super::leaf::Leaf;
 use super::message::Reader;
 use super::mirror::Mirror;
@@ -303,8 +304,17 @@ impl Journal {
 
     /// Appends a leaf of another operation; `done` gets its index once it is durable.
     pub fn append_leaf(&self, leaf: Leaf, done: Done<u64>) {
-        let job = Job::Leaf { octets: leaf.octets().into(), done: Answer::new(done) };
-        self.shared.queue.push(job).unwrap_or_else(|error| tracing::debug!(%error, "leaf refused"));
+        self.append_leaves(&[leaf], done);
+    }
+    /// Appends leaves that follow each other, all of them or none whatever happens, at most `GROUP_BYTES_MAX` octets with 2 more for
+    /// each; `done` gets the index of the first once they are durable.
+    pub fn append_leaves(&self, leaves: &[Leaf], done: Done<u64>) {
+        let done = Answer::new(done);
+        let Some(group) = leaf::group(leaves) else {
+            return done.give(Err(Error::OutOfBounds("no leaves, or more than a frame takes")));
+        };
+        let pushed = self.shared.queue.push(Job::Leaves { group, done });
+        pushed.unwrap_or_else(|error| tracing::debug!(%error, "leaves refused"));
     }
 
     /// Every leaf below is durable.

@@ -19,6 +19,8 @@ use crate::mail::MailId;
 
 /// Octets of the longest leaf: tlog-tiles entries have a 16-bit length.
 pub const LEAF_BYTES_MAX: usize = 65_535;
+/// Octets of leaves that become durable together, with 2 more for each; a batch takes such a group and some mail besides.
+pub const GROUP_BYTES_MAX: usize = 384 * 1024;
 /// The version octet of the leaves made here.
 pub const LEAF_VERSION: u8 = 1;
 
@@ -133,6 +135,30 @@ impl Leaf {
     }
 }
 
+/// Leaves that stand or fall together, end to end, each behind its length (u16): as in an entry bundle of the log. `None` for no
+/// leaf at all, or more than `GROUP_BYTES_MAX` octets.
+pub fn group(leaves: &[Leaf]) -> Option<Vec<u8>> {
+    let mut group = Vec::new();
+    for leaf in leaves {
+        let octets = leaf.octets();
+        group.extend_from_slice(&u16::try_from(octets.len()).ok()?.to_be_bytes());
+        group.extend_from_slice(&octets);
+    }
+    (!group.is_empty() && group.len() <= GROUP_BYTES_MAX).then_some(group)
+}
+
+/// The leaves of a group, as the log hashes them; `None` for what `group` does not make.
+pub fn members(mut group: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut members = Vec::new();
+    while let Some((length, rest)) = group.split_first_chunk() {
+        let (leaf, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        Leaf::parse(leaf)?;
+        members.push(leaf);
+        group = rest;
+    }
+    (group.is_empty() && !members.is_empty()).then_some(members)
+}
+
 /// Blinds the commitment to a message's record. One key, one blind: bound to the message.
 pub fn accept_blind(mek: &Secret<32>, id: &MailId) -> Secret<32> {
     kdf::derive(mek.expose(), "leaf blind", &[id.octets()])
@@ -201,6 +227,24 @@ mod tests {
         assert_eq!(result.octets()[..10], [2, 1, 0, 0, 0, 0, 0, 0, 0, 7]);
         assert_eq!(result.octets().len(), 42);
         assert_ne!(result, Leaf::result(&a, 7, 1, b"result"));
+    }
+
+    #[test]
+    fn groups_read_back_within_their_bound_and_nothing_else_does() {
+        let leaf = |bytes: usize| Leaf::new(LeafKind::Seal, vec![7; bytes]).expect("short");
+        let octets = group(&[leaf(3), Leaf::gap(1, 2)]).expect("a group");
+        assert_eq!(octets[..6], [0, 4, 4, 7, 7, 7]);
+        assert_eq!(members(&octets), Some(vec![&leaf(3).octets()[..], &Leaf::gap(1, 2).octets()]));
+        for cut in (0..octets.len()).filter(|cut| *cut != 6) {
+            assert_eq!(members(&octets[..cut]), None, "{cut}");
+        }
+        assert_eq!(members(&[0, 0]), None, "no kind");
+        assert_eq!(members(&[0, 1, 12]), None, "no such kind");
+        assert_eq!(group(&[]), None);
+        let each = 48 * 1024 - 3;
+        let most = vec![leaf(each); 8];
+        assert_eq!(group(&most).map(|g| g.len()), Some(GROUP_BYTES_MAX));
+        assert_eq!(group(&[&most[1..], &[leaf(each + 1)]].concat()), None);
     }
 
     #[test]

@@ -71,8 +71,8 @@ pub enum Job {
     Commit(Box<Commit>),
     /// Results somebody waits for.
     Results { id: MailId, results: Vec<RecipientResult>, done: Answer<()> },
-    /// A leaf of another operation.
-    Leaf { octets: Arc<[u8]>, done: Answer<u64> },
+    /// Leaves of another operation, in the form of `leaf::group`.
+    Leaves { group: Vec<u8>, done: Answer<u64> },
     /// A message moves to the file being written.
     Carry(Box<Carry>),
     /// The pieces of a message mean nothing.
@@ -95,7 +95,7 @@ impl Job {
             Job::Piece { ticket, .. } => ticket.fail(error.clone()),
             Job::Commit(commit) => commit.done.give(Err(error.clone())),
             Job::Results { done, .. } => done.give(Err(error.clone())),
-            Job::Leaf { done, .. } => done.give(Err(error.clone())),
+            Job::Leaves { done, .. } => done.give(Err(error.clone())),
             Job::Carry(carry) => carry.done.give(Err(error.clone())),
             Job::Abort(_) | Job::Retire => {}
         }
@@ -111,7 +111,7 @@ impl Job {
             }
             Job::Carry(_) => FRAME_OVERHEAD_BYTES,
             Job::Results { results, .. } => results.iter().map(result_bytes).sum(),
-            Job::Leaf { octets, .. } => octets.len() + FRAME_OVERHEAD_BYTES,
+            Job::Leaves { group, .. } => group.len() + FRAME_OVERHEAD_BYTES,
             Job::Abort(_) | Job::Retire => FRAME_OVERHEAD_BYTES,
         }
     }
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     fn leaf(bytes: usize) -> Job {
-        Job::Leaf { octets: vec![0; bytes].into(), done: Answer::new(Box::new(|_| {})) }
+        Job::Leaves { group: vec![0; bytes], done: Answer::new(Box::new(|_| {})) }
     }
 
     fn work(taken: Taken) -> (usize, usize) {
@@ -339,7 +339,7 @@ mod tests {
         let queue = Queue::default();
         let (sender, receiver) = std::sync::mpsc::channel();
         let done = Answer::new(Box::new(move |r| sender.send(r).expect("send")));
-        queue.push(Job::Leaf { octets: vec![1].into(), done }).expect("open");
+        queue.push(Job::Leaves { group: vec![1], done }).expect("open");
         queue.abandon();
         assert_eq!(receiver.recv(), Ok(Err(Error::closed())));
         assert!(queue.push(leaf(1)).is_err());

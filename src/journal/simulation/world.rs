@@ -5,8 +5,8 @@ use super::super::fixtures;
 use super::super::inspect;
 use super::super::settings;
 use super::super::{
-    AcceptDraft, Done, Error, Journal, Leaf, LeafKind, Outcome, RecipientResult, RecipientState, RenditionDraft,
-    Replay, Settings, Sync,
+    AcceptDraft, Done, Error, Journal, LEAF_VERSION, Leaf, LeafKind, Outcome, RecipientResult, RecipientState,
+    RenditionDraft, Replay, Settings, Sync,
 };
 use super::disk::{FakeDisk, Faults, Random};
 use crate::clock::Clock;
@@ -71,6 +71,9 @@ pub struct World {
     pub sealed: BTreeMap<MailId, Vec<u8>>,
     pub log: Vec<Arc<[u8]>>,
     pub sealed_through: u64,
+    /// Groups of leaves begun; those acknowledged, with the index of their first.
+    pub groups: u64,
+    pub acknowledged: Vec<(u64, u64)>,
     pub next: u64,
 }
 
@@ -89,6 +92,8 @@ impl World {
             sealed: BTreeMap::new(),
             log: Vec::new(),
             sealed_through: 0,
+            groups: 0,
+            acknowledged: Vec::new(),
             next: 0,
         }
     }
@@ -102,6 +107,7 @@ impl World {
             known: self.known.clone(),
             sealed: self.sealed.clone(),
             log: self.log.clone(),
+            acknowledged: self.acknowledged.clone(),
             ..*self
         }
     }
@@ -220,15 +226,55 @@ impl World {
         for entry in journal.sealable(through).messages {
             self.sealed.insert(entry.id, journal.octets(&entry.id)?);
         }
-        let (answer, receiver) = self.answer();
-        let leaf = Leaf::new(LeafKind::Seal, vec![1; 40]).expect("short");
-        journal.append_leaf(leaf, answer);
-        receiver.recv().expect("an answer comes")?;
+        self.group(journal)?;
         let leaves = journal.leaves(self.log.len() as u64, usize::MAX);
         heard(&self.disk, self.mirror.is_some())?;
         self.log.extend(leaves.into_iter().map(|leaf| leaf.octets));
         self.sealed_through = through;
         journal.sealed(through)
+    }
+
+    /// Leaves that stand or fall together. Each says which group it is of, how many they are and which one it is.
+    fn group(&mut self, journal: &Journal) -> Result<(), Error> {
+        self.groups += 1;
+        let (group, count) = (self.groups, 1 + u8::try_from(self.random.below(9)).expect("small"));
+        // Some span blocks and kilobytes, so that a torn write would show.
+        let padding = usize::try_from(self.random.below(3)).expect("small") * 3000;
+        let leaf = |place: u8| {
+            let body = [&[LEAF_VERSION, count, place], &group.to_be_bytes()[..], &vec![place; padding]].concat();
+            Leaf::new(LeafKind::Seal, body).expect("short")
+        };
+        let (answer, receiver) = self.answer();
+        journal.append_leaves(&(0..count).map(leaf).collect::<Vec<_>>(), answer);
+        let first = receiver.recv().expect("an answer comes")?;
+        let at = journal.leaves(first, 1).pop().map(|entry| (entry.index, entry.octets[3]));
+        assert_eq!(at, Some((first, 0)), "the answer is the index of the first");
+        self.acknowledged.push((first, group));
+        Ok(())
+    }
+
+    /// Every group in the log is whole and its leaves follow each other; those acknowledged are where they were said to be.
+    fn check_groups(&self, journal: &Journal) -> Result<(), String> {
+        let size = self.log.len() as u64;
+        let logged = (0u64..).zip(self.log.iter().cloned());
+        let rest = journal.leaves(size, usize::MAX).into_iter().map(|entry| (entry.index, entry.octets));
+        let mut leaves = logged.chain(rest).filter(|(_, octets)| octets[0] == LeafKind::Seal as u8);
+        let mut seen = BTreeMap::new();
+        while let Some((first, octets)) = leaves.next() {
+            let group = u64::from_be_bytes(octets[4..12].try_into().expect("8 octets"));
+            seen.insert(first, group);
+            for place in 1..octets[2] {
+                let next = leaves.next().filter(|(index, _)| *index == first + u64::from(place));
+                let next =
+                    next.filter(|(_, next)| next[2] == octets[2] && next[3] == place && next[4..12] == octets[4..12]);
+                next.ok_or(format!("group {group} at {first} has no part {place}"))?;
+            }
+            if octets[3] != 0 {
+                return Err(format!("group {group} begins with part {} at {first}", octets[3]));
+            }
+        }
+        let lost = self.acknowledged.iter().find(|(first, group)| seen.get(first) != Some(group));
+        lost.map_or(Ok(()), |(first, group)| Err(format!("group {group} at {first} is lost")))
     }
 
     /// Holds the whole journal against what the outside remembers; the first fault found.
@@ -250,6 +296,7 @@ impl World {
                 journal.octets(&entry.accept.id).map_err(|e| e.to_string())?;
             }
         }
+        self.check_groups(journal)?;
         self.check_log(journal)
     }
 
@@ -307,6 +354,7 @@ impl World {
         for _ in 0..steps {
             match self.random.below(24) {
                 0 | 1 => self.seal(journal)?,
+                12 | 13 => self.group(journal)?,
                 2 => {
                     let bytes = usize::try_from(250_000 + self.random.below(100_000)).expect("small");
                     let large = self.submit(journal, bytes)?;
