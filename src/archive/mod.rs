@@ -8,6 +8,7 @@
 //! - `unit`, `meta`, `directory`, `key_object`, `cover`, `data_object`, `segment_writer`, `segment_reader`: a segment.
 //! - `open`, `catch_up`, `fenced`, `attempt`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
 
+mod acts;
 mod attempt;
 mod catch_up;
 pub mod checkpoint;
@@ -101,6 +102,12 @@ pub enum Error {
     /// An officer's certificate, key or passphrase will not do.
     #[error("officer: {0}")]
     Officer(String),
+    /// An order of erasure that will not do.
+    #[error("order: {0}")]
+    Order(String),
+    /// An act that may not be.
+    #[error("{0}")]
+    Refused(String),
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] journal::Error),
@@ -133,7 +140,9 @@ impl Error {
             | Error::KeyMissing
             | Error::Erased
             | Error::NoSuchUnit
-            | Error::Officer(_) => Class::Reject,
+            | Error::Officer(_)
+            | Error::Order(_)
+            | Error::Refused(_) => Class::Reject,
             Error::Damaged { .. } | Error::UidsExhausted | Error::Crypto(_) | Error::Bug(_) => Class::Ours,
         }
     }
