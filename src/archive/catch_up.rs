@@ -6,10 +6,10 @@ use super::cursor::Malformed;
 use super::files;
 use super::layout::SegmentId;
 use super::open::Archive;
-use super::open::SegmentInfo;
 use super::open::as_seal;
 use super::open::lock;
 use crate::journal::Journal;
+use crate::journal::LeafEntry;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -40,11 +40,11 @@ impl Archive {
         let signer = self.inner.signer.as_ref().ok_or(Error::ReadOnly)?;
         loop {
             // A copy, so that readers are not held up by the disk.
-            let (mut log, mut last) = {
+            let (mut log, mut newest) = {
                 let state = lock(&self.inner.state);
-                (state.log.clone(), state.last.clone())
+                (state.log.clone(), state.newest.clone())
             };
-            let entries = journal.leaves(log.size(), LEAVES_STEP);
+            let entries = whole_passes(journal, log.size(), LEAVES_STEP)?;
             if entries.is_empty() {
                 return Ok(());
             }
@@ -53,16 +53,14 @@ impl Archive {
                 if entry.index != index {
                     return Err(Error::damaged("log", Malformed("the journal's leaves do not follow the log")));
                 }
-                if let Some(seal) = as_seal(&entry.octets) {
-                    let seal = seal.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
-                    last = Some(SegmentInfo { seal_index: index, seal });
-                }
+                let taken = newest.take(index, &entry.octets);
+                taken.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
                 leaves.push(entry.octets.to_vec());
             }
             log.extend(self.inner.disk.as_ref(), &self.inner.layout, signer, leaves)?;
             let mut state = lock(&self.inner.state);
             state.log = log;
-            state.last = last;
+            state.newest = newest;
         }
     }
 
@@ -107,4 +105,17 @@ impl Archive {
         }
         Ok(doomed.into_iter().map(|name| dir.join(name)).collect())
     }
+}
+
+/// The journal's leaves from `from` on, `step` of them, or as many more as it takes to end behind a seal pass: no checkpoint ends
+/// between its segments, so that who reads the log sees all of them or none.
+fn whole_passes(journal: &Journal, from: u64, step: usize) -> Result<Vec<LeafEntry>, Error> {
+    let mut entries = journal.leaves(from, step);
+    let last = entries.last().and_then(|entry| Some((entry.index, as_seal(&entry.octets)?)));
+    if let Some((index, seal)) = last {
+        let seal = seal.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
+        let missing = usize::try_from(seal.parts - seal.part - 1).unwrap_or_default();
+        entries.extend(journal.leaves(index + 1, missing));
+    }
+    Ok(entries)
 }

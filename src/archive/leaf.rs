@@ -11,10 +11,13 @@ use crate::crypto::Digest;
 use crate::journal::LEAF_VERSION;
 use crate::journal::Leaf;
 use crate::journal::LeafKind;
+use crate::mail::retention::is_class_name;
 use minicbor::{Decode, Encode};
 
 /// Months a SEAL leaf can count: three centuries.
 pub const MONTHS_MAX: usize = 4096;
+/// Segments of one seal pass.
+pub const PARTS_MAX: u32 = 256;
 
 /// Leaf 0: a log begins.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -95,7 +98,7 @@ pub struct Seal {
     /// Octets of the messages as received.
     #[n(10)]
     pub raw_bytes: u64,
-    /// Index of the SEAL leaf before this one.
+    /// Index of the last SEAL leaf of the pass before.
     #[n(11)]
     pub previous: Option<u64>,
     /// The last signed checkpoint before this leaf.
@@ -107,6 +110,24 @@ pub struct Seal {
     /// Per month (year * 12 + month - 1), ascending, the messages in this and all earlier segments.
     #[n(14)]
     pub months: Vec<(u32, u64)>,
+    /// Which segment of its pass this is, from 0. The leaves of a pass follow each other.
+    #[n(15)]
+    pub part: u32,
+    /// Segments of its pass.
+    #[n(16)]
+    pub parts: u32,
+    /// The retention class of every unit in it.
+    #[n(17)]
+    pub class: String,
+    /// The month (year * 12 + month - 1) at whose first instant the keep of every unit has run out; `None`: kept for ever.
+    #[n(18)]
+    pub expires: Option<u32>,
+    /// The month before which no order may erase; `None`: at any time.
+    #[n(19)]
+    pub protected: Option<u32>,
+    /// Index of the newest act leaf before this leaf.
+    #[n(20)]
+    pub acts: Option<u64>,
 }
 
 /// Sums over segments.
@@ -162,18 +183,33 @@ impl Key {
 }
 
 impl Seal {
-    /// Its leaf; `None` when there are too many months.
+    /// Its leaf; `None` when a bound does not hold.
     pub fn to_leaf(&self) -> Option<Leaf> {
-        if self.months.len() > MONTHS_MAX {
-            return None;
-        }
+        self.check().ok()?;
         to_leaf(LeafKind::Seal, self)
     }
     /// From a leaf's body.
     pub fn from_body(body: &[u8]) -> Result<Seal, Malformed> {
         let seal: Seal = from_body(body)?;
-        let ascending = seal.months.is_sorted_by(|a, b| a.0 < b.0) && seal.months.len() <= MONTHS_MAX;
-        if ascending { Ok(seal) } else { Err(Malformed("months out of order")) }
+        seal.check()?;
+        Ok(seal)
+    }
+    fn check(&self) -> Result<(), Malformed> {
+        if self.months.len() > MONTHS_MAX || !self.months.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(Malformed("months out of order"));
+        }
+        if self.part >= self.parts || self.parts > PARTS_MAX {
+            return Err(Malformed("no such part of a seal pass"));
+        }
+        if is_class_name(&self.class) { Ok(()) } else { Err(Malformed("no name of a class")) }
+    }
+    /// Whether its pass has no further segment.
+    pub fn is_last_part(&self) -> bool {
+        self.part + 1 == self.parts
+    }
+    /// Index of the SEAL leaf before this one, which stands at `index`.
+    pub fn leaf_before(&self, index: u64) -> Option<u64> {
+        if self.part > 0 { index.checked_sub(1) } else { self.previous }
     }
     /// Units, and so slots.
     pub fn units(&self) -> u64 {
@@ -202,6 +238,12 @@ mod tests {
             tree: TreeHead { size: 2, root: [6; 32] },
             totals: Totals::default(),
             months,
+            part: 0,
+            parts: 1,
+            class: "default".into(),
+            expires: None,
+            protected: None,
+            acts: None,
         }
     }
 
@@ -217,9 +259,29 @@ mod tests {
     }
 
     #[test]
+    fn parts_classes_and_buckets_read_back_within_their_bounds() {
+        let with = |part, parts, class: &str| Seal { part, parts, class: class.into(), ..seal(vec![]) };
+        for good in [
+            with(0, 1, "default"),
+            with(PARTS_MAX - 1, PARTS_MAX, "tax-6"),
+            Seal { expires: Some(24_400), ..with(1, 3, "a") },
+            Seal { protected: Some(24_300), acts: Some(7), ..with(2, 3, "a") },
+        ] {
+            let leaf = good.to_leaf().expect("a leaf");
+            assert_eq!(Seal::from_body(&leaf.body), Ok(good));
+        }
+        for bad in [with(1, 1, "a"), with(0, 0, "a"), with(0, PARTS_MAX + 1, "a"), with(0, 1, "A"), with(0, 1, "")] {
+            assert!(bad.to_leaf().is_none(), "{bad:?}");
+            assert!(Seal::from_body(&to_leaf(LeafKind::Seal, &bad).expect("short").body).is_err(), "{bad:?}");
+        }
+        assert_eq!([0, 2].map(|part| with(part, 3, "a").leaf_before(9)), [None, Some(8)]);
+    }
+
+    #[test]
     fn months_are_ascending_and_bounded() {
-        let unsorted = seal(vec![(2, 1), (1, 1)]).to_leaf().expect("a leaf");
-        assert!(Seal::from_body(&unsorted.body).is_err());
+        let unsorted = seal(vec![(2, 1), (1, 1)]);
+        assert!(unsorted.to_leaf().is_none());
+        assert!(Seal::from_body(&to_leaf(LeafKind::Seal, &unsorted).expect("short").body).is_err());
         let many = |n| seal((0..n).map(|m| (m, 1)).collect()).to_leaf();
         assert!(many(MONTHS_MAX as u32).is_some());
         assert!(many(MONTHS_MAX as u32 + 1).is_none());

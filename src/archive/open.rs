@@ -62,10 +62,32 @@ pub struct SegmentInfo {
     pub seal: Seal,
 }
 
+/// The newest leaves that say where the archive stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Newest {
+    /// The last segment of the last seal pass.
+    pub seal: Option<SegmentInfo>,
+    /// Index of the newest act leaf.
+    pub act: Option<u64>,
+}
+
+impl Newest {
+    /// Takes in the next leaf of the log.
+    pub fn take(&mut self, index: u64, octets: &[u8]) -> Result<(), Malformed> {
+        if let Some(seal) = as_seal(octets) {
+            self.seal = Some(SegmentInfo { seal_index: index, seal: seal? });
+        } else if is_act(octets) {
+            self.act = Some(index);
+        }
+        Ok(())
+    }
+}
+
 /// What changes while an archive is open.
 pub(super) struct State {
     pub log: Log,
-    pub last: Option<SegmentInfo>,
+    /// What the log's newest leaves of certain kinds are.
+    pub newest: Newest,
     /// Whether the leftovers of a crash have been looked for.
     pub swept: bool,
 }
@@ -150,8 +172,8 @@ impl Archive {
         let generation = Generation::load(disk.as_ref(), &layout, 1)?;
         let path = layout.generation(1);
         let public = generation.public_key().map_err(|what| Error::damaged(layout.name(&path), what))?;
-        let last = last_seal(disk.as_ref(), &layout, log.size())?;
-        let state = Mutex::new(State { log, last, swept: false });
+        let newest = newest(disk.as_ref(), &layout, log.size())?;
+        let state = Mutex::new(State { log, newest, swept: false });
         let inner = Inner { disk, layout, epoch, generation, public, signer, state, pass: Mutex::new(()) };
         Ok(Archive { inner: Arc::new(inner) })
     }
@@ -161,10 +183,10 @@ impl Archive {
         let _pass = lock(&self.inner.pass);
         let verifier = Verifier::new(&self.inner.epoch.archive, self.inner.epoch.log_public);
         let log = Log::load(self.inner.disk.as_ref(), &self.inner.layout, &verifier)?;
-        let last = last_seal(self.inner.disk.as_ref(), &self.inner.layout, log.size())?;
+        let newest = newest(self.inner.disk.as_ref(), &self.inner.layout, log.size())?;
         let mut state = lock(&self.inner.state);
         state.log = log;
-        state.last = last;
+        state.newest = newest;
         Ok(())
     }
 
@@ -194,11 +216,15 @@ impl Archive {
     }
     /// Every ACCEPT and RESULT below this is in segments.
     pub fn sealed_through(&self) -> u64 {
-        lock(&self.inner.state).last.as_ref().map_or(FIRST_LEAVES, |info| info.seal.through)
+        lock(&self.inner.state).newest.seal.as_ref().map_or(FIRST_LEAVES, |info| info.seal.through)
     }
     /// The newest segment.
     pub fn last_segment(&self) -> Option<SegmentInfo> {
-        lock(&self.inner.state).last.clone()
+        lock(&self.inner.state).newest.seal.clone()
+    }
+    /// Index of the newest act leaf: HOLD, RELEASE, ERASE or EXPIRE.
+    pub fn last_act(&self) -> Option<u64> {
+        lock(&self.inner.state).newest.act
     }
     /// One leaf of the signed log, as it was hashed; `None` behind its end.
     pub fn leaf(&self, index: u64) -> Result<Option<Vec<u8>>, Error> {
@@ -214,13 +240,17 @@ impl Archive {
     pub fn segments_after(&self, seal_index: Option<u64>) -> Result<Vec<SegmentInfo>, Error> {
         let (size, last) = {
             let state = lock(&self.inner.state);
-            (state.log.size(), state.last.clone())
+            (state.log.size(), state.newest.seal.clone())
         };
         let mut leaves = Leaves::new(self.inner.disk.as_ref(), &self.inner.layout, size);
         let mut found = Vec::new();
         let mut next = last;
         while let Some(info) = next.filter(|info| seal_index.is_none_or(|known| info.seal_index > known)) {
-            next = info.seal.previous.map(|index| seal_at(&mut leaves, index, info.seal_index)).transpose()?;
+            next = info
+                .seal
+                .leaf_before(info.seal_index)
+                .map(|index| seal_at(&mut leaves, index, info.seal_index))
+                .transpose()?;
             found.push(info);
         }
         found.reverse();
@@ -266,8 +296,14 @@ pub(super) fn as_seal(octets: &[u8]) -> Option<Result<Seal, Malformed>> {
     (leaf.kind == LeafKind::Seal).then(|| Seal::from_body(&leaf.body))
 }
 
-/// The SEAL leaf nearest to the end of a log. Every pass ends with one, so that it is seldom far.
-fn last_seal(disk: &dyn Disk, layout: &Layout, size: u64) -> Result<Option<SegmentInfo>, Error> {
+fn is_act(octets: &[u8]) -> bool {
+    octets.first().and_then(|kind| LeafKind::from_octet(*kind)).is_some_and(LeafKind::is_act)
+}
+
+/// The SEAL leaf nearest to the end of a log, and the act leaf: behind that SEAL, or named by it. Every pass ends with a SEAL leaf,
+/// so that it is seldom far.
+fn newest(disk: &dyn Disk, layout: &Layout, size: u64) -> Result<Newest, Error> {
+    let mut newest = Newest::default();
     for number in (0..size.div_ceil(WIDTH as u64)).rev() {
         let width = log::bundle_width(size, number);
         let leaves = log::read_bundle(disk, layout, number, width)?;
@@ -275,11 +311,16 @@ fn last_seal(disk: &dyn Disk, layout: &Layout, size: u64) -> Result<Option<Segme
             if let Some(seal) = as_seal(leaf) {
                 let path = layout.bundle(number, width);
                 let seal = seal.map_err(|what| Error::damaged(layout.name(&path), what))?;
-                return Ok(Some(SegmentInfo { seal_index: number * WIDTH as u64 + at as u64, seal }));
+                newest.act = newest.act.or(seal.acts);
+                newest.seal = Some(SegmentInfo { seal_index: number * WIDTH as u64 + at as u64, seal });
+                return Ok(newest);
+            }
+            if newest.act.is_none() && is_act(leaf) {
+                newest.act = Some(number * WIDTH as u64 + at as u64);
             }
         }
     }
-    Ok(None)
+    Ok(newest)
 }
 
 /// The SEAL leaf at `index`, which must lie before the one that named it.

@@ -201,6 +201,12 @@ impl Archive {
                 raw_bytes: before.raw_bytes + written.raw_bytes,
             },
             months,
+            part: 0,
+            parts: 1,
+            class: "default".into(),
+            expires: None,
+            protected: None,
+            acts: self.last_act(),
         }
     }
 

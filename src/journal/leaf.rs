@@ -70,6 +70,11 @@ impl LeafKind {
         LeafKind::Anchor,
     ];
 
+    /// Whether it is something done to sealed mail.
+    pub fn is_act(self) -> bool {
+        matches!(self, LeafKind::Hold | LeafKind::Release | LeafKind::Erase | LeafKind::Expire)
+    }
+
     /// The kind an octet stands for.
     pub fn from_octet(octet: u8) -> Option<LeafKind> {
         LeafKind::ALL.get(usize::from(octet)).copied()

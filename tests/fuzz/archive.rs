@@ -118,6 +118,12 @@ fn seal() -> Seal {
         tree: TreeHead { size: 2, root: [6; 32] },
         totals: Totals { segments: 2, messages: 5, stored_bytes: 9, raw_bytes: 10 },
         months: vec![(24_322, 2), (24_323, 1)],
+        part: 1,
+        parts: 3,
+        class: "six-years".into(),
+        expires: Some(24_400),
+        protected: None,
+        acts: Some(7),
     }
 }
 
