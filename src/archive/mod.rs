@@ -8,7 +8,7 @@
 //! - `unit`, `meta`, `directory`, `key_object`, `cover`, `data_object`, `segment_writer`, `segment_reader`: a segment.
 //! - `open`, `catch_up`, `fenced`, `attempt`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
 
-mod acts;
+pub mod acts;
 mod attempt;
 mod catch_up;
 pub mod checkpoint;
@@ -36,6 +36,7 @@ pub mod tile;
 pub mod unit;
 mod unlocked;
 mod verify;
+mod verify_acts;
 mod verify_deep;
 mod verify_log;
 mod verify_segments;
@@ -50,7 +51,7 @@ use std::io;
 
 pub use crate::journal::Accept;
 pub use keys::Origin;
-pub use layout::{ArchiveId, SegmentId};
+pub use layout::{ArchiveId, HoldId, SegmentId};
 pub use leaf::{Seal, Totals};
 pub use meta::{Event, Meta, ResultRecord};
 pub use officers::{Certificate, NewOfficer, OfficerSecret, generate, passphrase};

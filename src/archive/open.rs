@@ -2,6 +2,7 @@
 //! nothing on disk.
 
 use super::Error;
+use super::acts::Registry;
 use super::checkpoint::Signer;
 use super::checkpoint::Verifier;
 use super::cursor::Malformed;
@@ -88,6 +89,8 @@ pub(super) struct State {
     pub log: Log,
     /// What the log's newest leaves of certain kinds are.
     pub newest: Newest,
+    /// What the act leaves say, as of the newest of them that was read.
+    pub acts: Arc<Registry>,
     /// Whether the leftovers of a crash have been looked for.
     pub swept: bool,
 }
@@ -173,7 +176,7 @@ impl Archive {
         let path = layout.generation(1);
         let public = generation.public_key().map_err(|what| Error::damaged(layout.name(&path), what))?;
         let newest = newest(disk.as_ref(), &layout, log.size())?;
-        let state = Mutex::new(State { log, newest, swept: false });
+        let state = Mutex::new(State { log, newest, acts: Arc::default(), swept: false });
         let inner = Inner { disk, layout, epoch, generation, public, signer, state, pass: Mutex::new(()) };
         Ok(Archive { inner: Arc::new(inner) })
     }

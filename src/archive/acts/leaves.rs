@@ -17,70 +17,82 @@ pub const REASON_BYTES_MAX: usize = 1_000;
 /// Slots come under a hold.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Hold {
-    /// Index of the act leaf before.
+    /// Index of the newest act leaf before this act.
     #[n(0)]
     pub previous: Option<u64>,
-    /// The hold.
+    /// Leaves of the same act right before this one.
     #[n(1)]
+    pub part: u32,
+    /// The hold.
+    #[n(2)]
     pub hold: HoldId,
     /// SHA-256 of its file.
-    #[n(2)]
+    #[n(3)]
     #[cbor(with = "minicbor::bytes")]
     pub file: Digest,
     /// What is added to it.
-    #[n(3)]
+    #[n(4)]
     pub slots: Slots,
     /// For a standing hold, the SEAL leaf through which it was compared with the archive.
-    #[n(4)]
+    #[n(5)]
     pub seen: Option<u64>,
 }
 
 /// A hold ends.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Release {
-    /// Index of the act leaf before.
+    /// Index of the newest act leaf before this act.
     #[n(0)]
     pub previous: Option<u64>,
-    /// The hold.
+    /// Leaves of the same act right before this one.
     #[n(1)]
+    pub part: u32,
+    /// The hold.
+    #[n(2)]
     pub hold: HoldId,
     /// When.
-    #[n(2)]
+    #[n(3)]
     pub at: Timestamp,
     /// Why.
-    #[n(3)]
+    #[n(4)]
     pub reason: String,
 }
 
 /// Slots are erased by order.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Erase {
-    /// Index of the act leaf before.
+    /// Index of the newest act leaf before this act.
     #[n(0)]
     pub previous: Option<u64>,
-    /// SHA-256 of the order's file.
+    /// Leaves of the same act right before this one.
     #[n(1)]
+    pub part: u32,
+    /// SHA-256 of the order's file.
+    #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     pub order: Digest,
     /// When.
-    #[n(2)]
+    #[n(3)]
     pub at: Timestamp,
     /// What.
-    #[n(3)]
+    #[n(4)]
     pub slots: Slots,
 }
 
 /// Slots are expired: their bucket has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Expire {
-    /// Index of the act leaf before.
+    /// Index of the newest act leaf before this act.
     #[n(0)]
     pub previous: Option<u64>,
-    /// When.
+    /// Leaves of the same act right before this one.
     #[n(1)]
+    pub part: u32,
+    /// When.
+    #[n(2)]
     pub at: Timestamp,
     /// What; slots of the same segments that are not listed were spared.
-    #[n(2)]
+    #[n(3)]
     pub slots: Slots,
 }
 
@@ -121,13 +133,21 @@ impl Act {
         let leaf = Leaf::new(kind, [vec![LEAF_VERSION], cbor].concat())?;
         (leaf.body.len() < super::slots::ACT_LEAF_BYTES_MAX).then_some(leaf)
     }
-    /// Index of the act leaf before.
-    pub fn previous(&self) -> Option<u64> {
+    /// Index of the act leaf before this one, which stands at `index`.
+    pub fn leaf_before(&self, index: u64) -> Option<u64> {
+        let (Act::Hold(Hold { previous, part, .. })
+        | Act::Release(Release { previous, part, .. })
+        | Act::Erase(Erase { previous, part, .. })
+        | Act::Expire(Expire { previous, part, .. })) = self;
+        if *part > 0 { index.checked_sub(1) } else { *previous }
+    }
+    /// Leaves of the same act right before it.
+    pub fn part(&self) -> u32 {
         match self {
-            Act::Hold(Hold { previous, .. })
-            | Act::Release(Release { previous, .. })
-            | Act::Erase(Erase { previous, .. })
-            | Act::Expire(Expire { previous, .. }) => *previous,
+            Act::Hold(Hold { part, .. })
+            | Act::Release(Release { part, .. })
+            | Act::Erase(Erase { part, .. })
+            | Act::Expire(Expire { part, .. }) => *part,
         }
     }
     /// The slots it names.
@@ -144,14 +164,6 @@ impl Act {
         match self {
             Act::Erase(Erase { slots, .. }) | Act::Expire(Expire { slots, .. }) => Some(slots),
             Act::Hold(_) | Act::Release(_) => None,
-        }
-    }
-    /// Whether it goes on with the act of the leaf right before it: one act may need several leaves.
-    pub fn continues(&self, before: &Act) -> bool {
-        match (self, before) {
-            (Act::Erase(this), Act::Erase(that)) => (this.order, this.at) == (that.order, that.at),
-            (Act::Expire(this), Act::Expire(that)) => this.at == that.at,
-            _ => false,
         }
     }
     fn check(&self) -> Result<(), Malformed> {
@@ -194,11 +206,11 @@ mod tests {
         let hold = HoldId::from_octets([7; 16]);
         let at = Timestamp::from_s(9);
         for act in [
-            Act::Hold(Hold { previous: None, hold, file: [1; 32], slots: slots(), seen: None }),
-            Act::Hold(Hold { previous: Some(3), hold, file: [1; 32], slots: Slots::default(), seen: Some(9) }),
-            Act::Release(Release { previous: Some(3), hold, at, reason: "over".into() }),
-            Act::Erase(Erase { previous: Some(4), order: [2; 32], at, slots: slots() }),
-            Act::Expire(Expire { previous: None, at, slots: slots() }),
+            Act::Hold(Hold { previous: None, part: 0, hold, file: [1; 32], slots: slots(), seen: None }),
+            Act::Hold(Hold { previous: Some(3), part: 0, hold, file: [1; 32], slots: Slots::default(), seen: Some(9) }),
+            Act::Release(Release { previous: Some(3), part: 0, hold, at, reason: "over".into() }),
+            Act::Erase(Erase { previous: Some(4), part: 0, order: [2; 32], at, slots: slots() }),
+            Act::Expire(Expire { previous: None, part: 0, at, slots: slots() }),
         ] {
             let octets = act.to_leaf().expect("a leaf").octets();
             assert_eq!(Act::of_leaf(&octets), Some(Ok(act.clone())));
@@ -207,6 +219,8 @@ mod tests {
             }
             assert!(Act::of_leaf(&[&octets[..], &[0]].concat()).is_some_and(|read| read.is_err()));
         }
+        let part = |part| Act::Expire(Expire { previous: Some(3), part, at, slots: slots() });
+        assert_eq!([part(0).leaf_before(9), part(2).leaf_before(9)], [Some(3), Some(8)]);
         assert_eq!(Act::of_leaf(&[4, 1, 2]), None, "a SEAL leaf is no act");
         assert_eq!(Act::of_leaf(&[]), None);
     }
@@ -216,10 +230,10 @@ mod tests {
         let at = Timestamp::from_s(9);
         let hold = HoldId::from_octets([7; 16]);
         for bad in [
-            Act::Erase(Erase { previous: None, order: [2; 32], at, slots: Slots::default() }),
-            Act::Expire(Expire { previous: None, at, slots: Slots::default() }),
-            Act::Release(Release { previous: None, hold, at, reason: String::new() }),
-            Act::Release(Release { previous: None, hold, at, reason: "two\nlines".into() }),
+            Act::Erase(Erase { previous: None, part: 0, order: [2; 32], at, slots: Slots::default() }),
+            Act::Expire(Expire { previous: None, part: 0, at, slots: Slots::default() }),
+            Act::Release(Release { previous: None, part: 0, hold, at, reason: String::new() }),
+            Act::Release(Release { previous: None, part: 0, hold, at, reason: "two\nlines".into() }),
         ] {
             let octets = bad.to_leaf().expect("short").octets();
             assert!(Act::of_leaf(&octets).is_some_and(|read| read.is_err()), "{bad:?}");

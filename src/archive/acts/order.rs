@@ -102,7 +102,8 @@ fn archive_id(hex: &str) -> Option<ArchiveId> {
 }
 
 fn seconds(at: Timestamp) -> String {
-    Timestamp::from_s(at.s()).rfc3339()
+    let text = Timestamp::from_s(at.s()).rfc3339();
+    format!("{}Z", text.split(['.', 'Z']).next().unwrap_or_default())
 }
 
 fn parse_seconds(text: &str) -> Option<Timestamp> {
