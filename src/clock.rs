@@ -36,6 +36,16 @@ impl Timestamp {
     pub fn plus_s(self, s: i64) -> Timestamp {
         Timestamp::from_ms(self.0.saturating_add(s.saturating_mul(1000)))
     }
+    /// The same time of the same day so many months later in UTC, or of the last day of a month that has no such day.
+    pub fn plus_months(self, months: u32) -> Timestamp {
+        let (year, month, day) = self.year_month_day();
+        let month = i64::from(year) * 12 + i64::from(month) - 1 + i64::from(months);
+        let year = i32::try_from(month.div_euclid(12)).unwrap_or(i32::MAX);
+        let month = u8::try_from(month.rem_euclid(12) + 1).unwrap_or(1);
+        let date = (1..=day).rev().find_map(|day| Timestamp::from_date(year, month, day));
+        let time_of_day = self.0.rem_euclid(86_400_000);
+        date.map_or(Timestamp::from_ms(i64::MAX), |date| Timestamp::from_ms(date.0.saturating_add(time_of_day)))
+    }
     /// Midnight UTC of a calendar day, `None` when there is no such day.
     pub fn from_date(year: i32, month: u8, day: u8) -> Option<Timestamp> {
         let month = time::Month::try_from(month).ok()?;

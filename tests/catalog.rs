@@ -7,7 +7,7 @@ use sealpost::clock::{Clock, SystemClock, Timestamp};
 use sealpost::crypto::{Secret, random};
 use sealpost::durable::{Disk, RealDisk};
 use sealpost::journal::{self, AcceptDraft, Journal, Outcome, RecipientResult};
-use sealpost::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient};
+use sealpost::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient, Retention};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
@@ -109,7 +109,7 @@ fn accept_draft(now: Timestamp, recipient: &str) -> AcceptDraft {
             at: now,
         },
         ruling: vec![],
-        class: "default".into(),
+        retention: Retention::forever(),
         renditions: vec![journal::RenditionDraft { recipients: vec![0], prefix: vec![], content: None }],
     }
 }

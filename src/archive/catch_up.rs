@@ -114,7 +114,7 @@ impl Archive {
 
 /// The journal's leaves from `from` on, `step` of them, or as many more as it takes to end behind a seal pass: no checkpoint ends
 /// between its segments, so that who reads the log sees all of them or none.
-fn whole_passes(journal: &Journal, from: u64, step: usize) -> Result<Vec<LeafEntry>, Error> {
+pub(super) fn whole_passes(journal: &Journal, from: u64, step: usize) -> Result<Vec<LeafEntry>, Error> {
     let mut entries = journal.leaves(from, step);
     let last = entries.last().and_then(|entry| Some((entry.index, as_seal(&entry.octets)?)));
     if let Some((index, seal)) = last {

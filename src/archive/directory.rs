@@ -82,9 +82,13 @@ pub fn month_of(at: Timestamp) -> u32 {
 
 /// The mailbox of a month's slice: `Archive/2026/2026-11`, `Archive/2026/2026-11.2`.
 pub fn mailbox(month: u32, slice: u32) -> String {
-    let (year, month) = (month / 12, month % 12 + 1);
-    let name = format!("Archive/{year:04}/{year:04}-{month:02}");
+    let name = format!("Archive/{:04}/{}", month / 12, month_name(month));
     if slice > 1 { format!("{name}.{slice}") } else { name }
+}
+
+/// `2026-11` of a month.
+pub fn month_name(month: u32) -> String {
+    format!("{:04}-{:02}", month / 12, month % 12 + 1)
 }
 
 /// The slice of the message that follows `before` others of its month.

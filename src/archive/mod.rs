@@ -11,6 +11,7 @@
 pub mod acts;
 mod attempt;
 mod catch_up;
+mod census;
 pub mod checkpoint;
 pub mod cover;
 pub mod cursor;
@@ -18,6 +19,7 @@ pub mod data_object;
 pub mod directory;
 mod fenced;
 mod files;
+mod group;
 pub mod key_object;
 pub mod keys;
 pub mod layout;
@@ -50,6 +52,8 @@ use cursor::Malformed;
 use std::io;
 
 pub use crate::journal::Accept;
+pub use census::{Census, Kept};
+pub use group::Group;
 pub use keys::Origin;
 pub use layout::{ArchiveId, HoldId, SegmentId};
 pub use leaf::{Seal, Totals};

@@ -3,6 +3,7 @@
 
 use super::Error;
 use super::acts::Registry;
+use super::census::Census;
 use super::checkpoint::Signer;
 use super::checkpoint::Verifier;
 use super::cursor::Malformed;
@@ -112,6 +113,8 @@ pub(super) struct Inner {
     pub state: Mutex<State>,
     /// Held during a seal pass: one at a time.
     pub pass: Mutex<()>,
+    /// What was counted of the segments, and how far.
+    pub census: Mutex<Census>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -177,7 +180,17 @@ impl Archive {
         let public = generation.public_key().map_err(|what| Error::damaged(layout.name(&path), what))?;
         let newest = newest(disk.as_ref(), &layout, log.size())?;
         let state = Mutex::new(State { log, newest, acts: Arc::default(), swept: false });
-        let inner = Inner { disk, layout, epoch, generation, public, signer, state, pass: Mutex::new(()) };
+        let inner = Inner {
+            disk,
+            layout,
+            epoch,
+            generation,
+            public,
+            signer,
+            state,
+            pass: Mutex::new(()),
+            census: Mutex::default(),
+        };
         Ok(Archive { inner: Arc::new(inner) })
     }
 

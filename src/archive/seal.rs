@@ -1,5 +1,5 @@
-//! The seal pass: what the journal holds below some leaf becomes a segment that counts, in the order that
-//! `docs/archive-format.md` section 10 prescribes. A crash at any step loses nothing and covers nothing twice.
+//! The seal pass: what the journal holds below some leaf becomes segments that count, one for each class and bucket, in the order
+//! that `docs/archive-format.md` section 10 prescribes. A crash at any step loses nothing and covers nothing twice.
 
 use super::Error;
 use super::attempt::Attempt;
@@ -10,6 +10,9 @@ use super::directory::slice_after;
 use super::fenced;
 use super::fenced::Summarize;
 use super::files;
+use super::group;
+use super::group::Content;
+use super::group::Group;
 use super::key_object::Wrap;
 use super::layout::SegmentId;
 use super::leaf::Seal;
@@ -25,9 +28,10 @@ use super::segment_writer::Message;
 use super::segment_writer::Plan;
 use super::segment_writer::SegmentWriter;
 use super::segment_writer::Written;
+use super::tile::TreeHead;
 use super::unit::SegmentKey;
-use super::unit::UNITS_MAX;
 use crate::clock::Clock;
+use crate::clock::Timestamp;
 use crate::crypto::random;
 use crate::crypto::sha256;
 use crate::journal;
@@ -40,11 +44,8 @@ use crate::mail::MailId;
 use crate::mail::summary::summarize;
 use crate::mail::unread::unread;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-
-/// Octets of messages that one segment takes; a longer backlog makes several.
-const PASS_BYTES_MAX: u64 = 1 << 30;
 
 /// What sealing did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +62,16 @@ pub struct SealReport {
     pub stored_bytes: u64,
     /// Everything below is sealed.
     pub sealed_through: u64,
+}
+
+impl SealReport {
+    fn add(&mut self, seal: &Seal) {
+        self.segments += 1;
+        self.messages += u64::from(seal.messages);
+        self.events += u64::from(seal.events);
+        self.raw_bytes += seal.raw_bytes;
+        self.stored_bytes += seal.data_bytes + seal.keys_bytes;
+    }
 }
 
 /// What a pass works with.
@@ -87,13 +98,9 @@ impl Archive {
         self.catch_up(means.journal)?;
         let target = means.journal.durable_leaves();
         let mut report = SealReport::default();
-        while let Some(seal) = self.pass(means, target)? {
-            report.segments += 1;
-            report.messages += u64::from(seal.messages);
-            report.events += u64::from(seal.events);
-            report.raw_bytes += seal.raw_bytes;
-            report.stored_bytes += seal.data_bytes + seal.keys_bytes;
-            if seal.through >= target {
+        while let Some(seals) = self.pass(means, target)? {
+            seals.iter().for_each(|seal| report.add(seal));
+            if seals.iter().any(|seal| seal.through >= target) {
                 break;
             }
         }
@@ -101,20 +108,18 @@ impl Archive {
         Ok(report)
     }
 
-    /// One segment of what lies below `target`, or of less when that is too much; `None` when there is nothing to seal.
-    fn pass(&self, means: &Means<'_>, target: u64) -> Result<Option<Seal>, Error> {
+    /// One pass over what lies below `target`, or over less when that is too much; `None` when there is nothing to seal.
+    fn pass(&self, means: &Means<'_>, target: u64) -> Result<Option<Vec<Seal>>, Error> {
         let journal = means.journal;
         let mut through = target;
         let mut sealable = journal.sealable(target);
-        if let Some(lower) = bound(&sealable) {
+        if let Some(lower) = group::bound(&sealable, self.last_segment().map(|info| info.seal).as_ref())? {
             through = lower;
             sealable = journal.sealable(lower);
         }
         while !sealable.messages.is_empty() || !sealable.results.is_empty() {
-            let segment = SegmentId::new(means.clock.now(), random::bytes()?);
-            let attempt = Attempt::begin(self.inner.disk.as_ref(), &self.inner.layout, segment);
-            let seal = match self.write_segment(means, segment, &sealable, through) {
-                Ok(seal) => seal,
+            let seals = match self.write_pass(means, &sealable, through) {
+                Ok(seals) => seals,
                 Err(Error::Journal(journal::Error::Damaged(id, _))) => {
                     // The others must not wait for a message that nobody can read any more.
                     declare_lost(journal, &mut sealable, &id)?;
@@ -122,13 +127,12 @@ impl Archive {
                 }
                 Err(e) => return Err(e),
             };
-            attempt.written();
-            append(journal, seal.to_leaf().ok_or(Error::Bug("a SEAL leaf is too long"))?)?;
-            // The segment counts from here. After a crash `catch_up` finds its SEAL leaf in the journal.
+            append(journal, &leaves(&seals)?)?;
+            // The segments count from here, all of them. After a crash `catch_up` finds their SEAL leaves in the journal.
             self.extend_log(journal)?;
-            // The log has it from here; after a crash it is found there.
+            // The log has them from here; after a crash they are found there.
             journal.sealed(through)?;
-            return Ok(Some(seal));
+            return Ok(Some(seals));
         }
         // Leaves of other kinds, SEAL leaves above all: no segment needs them, the log does.
         self.extend_log(journal)?;
@@ -136,23 +140,36 @@ impl Archive {
         Ok(None)
     }
 
-    /// Steps 2 to 4: all four files durable and read back.
-    pub(super) fn write_segment(
+    /// Steps 2 to 4: all files of all segments durable and read back. They are gone when this fails.
+    pub(super) fn write_pass(&self, means: &Means<'_>, sealable: &Sealable, through: u64) -> Result<Vec<Seal>, Error> {
+        let groups = group::split(sealable)?;
+        let mut pass = Pass::behind(self, through, count(groups.len())?);
+        let (mut attempts, mut written) = (Vec::new(), Vec::new());
+        for (group, content) in &groups {
+            let segment = SegmentId::new(means.clock.now(), random::bytes()?);
+            attempts.push(Attempt::begin(self.inner.disk.as_ref(), &self.inner.layout, segment));
+            let made = self.write_segment(means, segment, content, &mut pass)?;
+            written.push((pass.describe(&made, group), made));
+        }
+        self.publish(&written)?;
+        attempts.into_iter().for_each(Attempt::written);
+        Ok(written.into_iter().map(|(seal, _)| seal).collect())
+    }
+
+    /// Step 2 of one segment's data object.
+    fn write_segment(
         &self,
         means: &Means<'_>,
         segment: SegmentId,
-        sealable: &Sealable,
-        through: u64,
-    ) -> Result<Seal, Error> {
-        let last = self.last_segment();
-        let mut months: BTreeMap<u32, u64> = last.iter().flat_map(|info| info.seal.months.iter().copied()).collect();
-        let late = by_message(&sealable.results);
+        content: &Content<'_>,
+        pass: &mut Pass,
+    ) -> Result<Written, Error> {
         let plan = Plan {
             archive: self.id(),
             segment,
             created: means.clock.now(),
-            messages: count(sealable.messages.len())?,
-            events: count(late.len())?,
+            messages: count(content.messages.len())?,
+            events: count(content.late.len())?,
         };
         let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
         let data = layout.data(&segment);
@@ -160,18 +177,13 @@ impl Archive {
         let key = SegmentKey::generate(segment)?;
         let wraps = vec![self.wrap(&key, &segment)?];
         let mut writer = SegmentWriter::begin(file, plan, key).map_err(Error::data)?;
-        for entry in &sealable.messages {
-            let before = months.entry(month_of(entry.accepted_at)).or_default();
-            add_message(&mut writer, means, entry, slice_after(*before), through)?;
-            *before += 1;
+        for entry in &content.messages {
+            add_message(&mut writer, means, entry, pass.slice(entry.accepted_at), pass.through)?;
         }
-        for (accept_index, results) in &late {
+        for (accept_index, results) in &content.late {
             add_event(&mut writer, &segment, *accept_index, results)?;
         }
-        let written = writer.finish(wraps)?;
-        let seal = self.describe(&written, through, months.into_iter().collect());
-        self.publish(&seal, &written)?;
-        Ok(seal)
+        writer.finish(wraps)
     }
 
     pub(super) fn wrap(&self, key: &SegmentKey, segment: &SegmentId) -> Result<Wrap, Error> {
@@ -180,14 +192,96 @@ impl Archive {
         Ok(Wrap { generation, sealed: self.inner.public.seal(WRAP_LABEL, &aad, key.expose())? })
     }
 
-    pub(super) fn describe(&self, written: &Written, through: u64, months: Vec<(u32, u64)>) -> Seal {
-        let last = self.last_segment();
-        let before = last.as_ref().map(|info| info.seal.totals).unwrap_or_default();
+    /// Gives the data objects their names, with key objects and covers beside them, and reads all back.
+    pub(super) fn publish(&self, segments: &[(Seal, Written)]) -> Result<(), Error> {
+        let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
+        let mut all: Vec<PathBuf> = Vec::new();
+        for (seal, written) in segments {
+            for (path, octets) in self.beside(seal, written) {
+                files::stage(disk, &path, &octets).map_err(|e| Error::io(layout.name(&path), e))?;
+                all.push(path);
+            }
+            all.push(layout.data(&seal.segment));
+        }
+        let all: Vec<&Path> = all.iter().map(PathBuf::as_path).collect();
+        files::publish(disk, &all).map_err(|e| Error::io("segments", e))?;
+        // Durable from here, and still nothing: only SEAL leaves make them segments.
+        segments.iter().try_for_each(|(seal, written)| self.read_back(seal, written))
+    }
+
+    /// The small files of a segment.
+    fn beside(&self, seal: &Seal, written: &Written) -> [(PathBuf, Vec<u8>); 3] {
+        let layout = &self.inner.layout;
+        let keys = written.keys.encode();
+        let [first, second] = layout.keys(&seal.segment);
+        [(first, keys.clone()), (second, keys), (layout.cover(&seal.segment), written.cover.encode())]
+    }
+
+    fn read_back(&self, seal: &Seal, written: &Written) -> Result<(), Error> {
+        let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
+        let other = |path: &Path| Error::damaged(layout.name(path), Malformed("not what was written a moment ago"));
+        for (path, octets) in &self.beside(seal, written) {
+            let back = files::read(disk, path, octets.len() as u64).map_err(|e| Error::io(layout.name(path), e))?;
+            if back != *octets {
+                return Err(other(path));
+            }
+        }
+        let data = layout.data(&seal.segment);
+        let file = disk.open_read(&data).map_err(|e| Error::io(layout.name(&data), e))?;
+        let mut faults = 0u32;
+        data_object::check(file.as_ref(), &self.id(), seal, |_| faults += 1)
+            .map_err(|e| Error::io(layout.name(&data), e))?;
+        if faults == 0 { Ok(()) } else { Err(other(&data)) }
+    }
+}
+
+/// What the SEAL leaves of a pass say, as far as it has come.
+pub(super) struct Pass {
+    pub through: u64,
+    previous: Option<u64>,
+    tree: TreeHead,
+    acts: Option<u64>,
+    part: u32,
+    parts: u32,
+    totals: Totals,
+    months: BTreeMap<u32, u64>,
+}
+
+impl Pass {
+    /// A pass of so many segments behind what the archive's log has.
+    pub fn behind(archive: &Archive, through: u64, parts: u32) -> Pass {
+        let last = archive.last_segment();
+        Pass {
+            through,
+            previous: last.as_ref().map(|info| info.seal_index),
+            tree: archive.tree_head(),
+            acts: archive.last_act(),
+            part: 0,
+            parts,
+            totals: last.as_ref().map(|info| info.seal.totals).unwrap_or_default(),
+            months: last.iter().flat_map(|info| info.seal.months.iter().copied()).collect(),
+        }
+    }
+
+    /// The slice of its month's mailbox that the next message goes to.
+    fn slice(&mut self, accepted_at: Timestamp) -> u32 {
+        let before = self.months.entry(month_of(accepted_at)).or_default();
+        *before += 1;
+        slice_after(*before - 1)
+    }
+
+    /// The SEAL leaf of the next segment.
+    pub fn describe(&mut self, written: &Written, group: &Group) -> Seal {
         let keys = written.keys.encode();
         let keys_bytes = keys.len() as u64;
+        self.totals.segments += 1;
+        self.totals.messages += u64::from(written.keys.messages);
+        self.totals.stored_bytes += written.data_bytes + keys_bytes;
+        self.totals.raw_bytes += written.raw_bytes;
+        self.part += 1;
         Seal {
             segment: written.keys.segment,
-            through,
+            through: self.through,
             messages: written.keys.messages,
             events: written.keys.events,
             data_bytes: written.data_bytes,
@@ -197,83 +291,27 @@ impl Archive {
             slot_root: written.keys.root(),
             cover_hash: sha256(&written.cover.encode()),
             raw_bytes: written.raw_bytes,
-            previous: last.map(|info| info.seal_index),
-            tree: self.tree_head(),
-            totals: Totals {
-                segments: before.segments + 1,
-                messages: before.messages + u64::from(written.keys.messages),
-                stored_bytes: before.stored_bytes + written.data_bytes + keys_bytes,
-                raw_bytes: before.raw_bytes + written.raw_bytes,
-            },
-            months,
-            part: 0,
-            parts: 1,
-            class: "default".into(),
-            expires: None,
-            protected: None,
-            acts: self.last_act(),
+            previous: self.previous,
+            tree: self.tree,
+            totals: self.totals,
+            months: self.months.iter().map(|(month, messages)| (*month, *messages)).collect(),
+            part: self.part - 1,
+            parts: self.parts,
+            class: group.class.clone(),
+            expires: group.expires,
+            protected: group.protected,
+            acts: self.acts,
         }
     }
+}
 
-    /// Gives the data object its name, with key objects and cover beside it, and reads all back.
-    pub(super) fn publish(&self, seal: &Seal, written: &Written) -> Result<(), Error> {
-        let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
-        let data = layout.data(&seal.segment);
-        let (keys, cover) = (written.keys.encode(), written.cover.encode());
-        let [first, second] = layout.keys(&seal.segment);
-        let small = [(first, &keys), (second, &keys), (layout.cover(&seal.segment), &cover)];
-        for (path, octets) in &small {
-            files::stage(disk, path, octets).map_err(|e| Error::io(layout.name(path), e))?;
-        }
-        let all: Vec<&Path> = std::iter::once(data.as_path()).chain(small.iter().map(|(p, _)| p.as_path())).collect();
-        files::publish(disk, &all).map_err(|e| Error::io(layout.name(&data), e))?;
-        // Durable from here, and still nothing: only a SEAL leaf makes it a segment.
-        for (path, octets) in &small {
-            let back = files::read(disk, path, octets.len() as u64).map_err(|e| Error::io(layout.name(path), e))?;
-            if back != **octets {
-                return Err(Error::damaged(layout.name(path), Malformed("not what was written a moment ago")));
-            }
-        }
-        let file = disk.open_read(&data).map_err(|e| Error::io(layout.name(&data), e))?;
-        let mut faults = 0u32;
-        data_object::check(file.as_ref(), &self.id(), seal, |_| faults += 1)
-            .map_err(|e| Error::io(layout.name(&data), e))?;
-        if faults == 0 {
-            return Ok(());
-        }
-        Err(Error::damaged(layout.name(&data), Malformed("not what was written a moment ago")))
-    }
+/// The leaves of a pass.
+pub(super) fn leaves(seals: &[Seal]) -> Result<Vec<Leaf>, Error> {
+    seals.iter().map(|seal| seal.to_leaf().ok_or(Error::Bug("a SEAL leaf is out of bounds"))).collect()
 }
 
 fn count(n: usize) -> Result<u32, Error> {
     u32::try_from(n).map_err(|_| Error::Bug("more units than a segment takes"))
-}
-
-/// The leaf below which all fits into one segment, if not everything does.
-fn bound(sealable: &Sealable) -> Option<u64> {
-    let messages = sealable.messages.iter().map(|entry| (entry.accept_index, entry.body_bytes));
-    // Each result counts as a unit, which is never less than the event units it makes.
-    let results = sealable.results.iter().map(|late| (late.leaf_index, 0));
-    first_beyond(messages.chain(results).collect(), UNITS_MAX, PASS_BYTES_MAX)
-}
-
-/// Of units by leaf index and octets: the first that does not fit, unless it is the first of all.
-fn first_beyond(mut units: Vec<(u64, u64)>, units_max: usize, octets_max: u64) -> Option<u64> {
-    units.sort_unstable();
-    let mut octets = 0u64;
-    units.iter().enumerate().find_map(|(before, (index, bytes))| {
-        octets = octets.saturating_add(*bytes);
-        (before > 0 && (before >= units_max || octets > octets_max)).then_some(*index)
-    })
-}
-
-/// Late results per message, by ACCEPT index.
-fn by_message(results: &[LateResult]) -> BTreeMap<u64, Vec<&LateResult>> {
-    let mut late: BTreeMap<u64, Vec<&LateResult>> = BTreeMap::new();
-    for result in results {
-        late.entry(result.accept_index).or_default().push(result);
-    }
-    late
 }
 
 fn add_message(
@@ -326,14 +364,14 @@ fn add_event(
 fn declare_lost(journal: &Journal, sealable: &mut Sealable, id: &MailId) -> Result<(), Error> {
     let at = sealable.messages.iter().position(|entry| entry.id == *id);
     let entry = sealable.messages.remove(at.ok_or(Error::Bug("another message than the pass has is damaged"))?);
-    append(journal, Leaf::gap(entry.accept_index, entry.accept_index + 1)).map(|_| ())
+    append(journal, &[Leaf::gap(entry.accept_index, entry.accept_index + 1)]).map(|_| ())
 }
 
-/// Step 5: a leaf, durable when this returns.
-pub(super) fn append(journal: &Journal, leaf: Leaf) -> Result<u64, Error> {
+/// Step 5: leaves, all durable when this returns; the index of the first.
+pub(super) fn append(journal: &Journal, leaves: &[Leaf]) -> Result<u64, Error> {
     let (sender, receiver) = mpsc::channel();
-    journal.append_leaf(
-        leaf,
+    journal.append_leaves(
+        leaves,
         Box::new(move |result| {
             // The receiver waits below; should it be gone, nobody needs the answer.
             let _ = sender.send(result);
@@ -341,23 +379,4 @@ pub(super) fn append(journal: &Journal, leaf: Leaf) -> Result<u64, Error> {
     );
     let index = receiver.recv().map_err(|_| Error::Bug("the journal forgot a leaf"))?;
     Ok(index?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_segment_takes_what_fits() {
-        for (units, expected) in [
-            (vec![], None),
-            (vec![(5, 10), (3, 10), (4, 0)], None),
-            (vec![(5, 10), (3, 10), (4, 0), (6, 0)], Some(6)),
-            (vec![(3, 10), (4, 11)], Some(4)),
-            (vec![(3, 99)], None),
-            (vec![(3, 99), (9, 0)], Some(9)),
-        ] {
-            assert_eq!(first_beyond(units.clone(), 3, 20), expected, "{units:?}");
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! What an archive holds, in numbers, without a key.
 
 use super::Error;
+use super::census::Census;
 use super::keys::Origin;
 use super::open::Archive;
 use super::tile::TreeHead;
@@ -12,7 +13,7 @@ use crate::journal::LeafKind;
 const LEAVES_STEP: usize = 16_384;
 
 /// An archive in numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Status {
     /// Its id in hexadecimal.
     pub id: String,
@@ -38,6 +39,8 @@ pub struct Status {
     pub threshold: u8,
     /// Whether the archive key was made on the gateway's host.
     pub origin: Origin,
+    /// What is held of each class and bucket.
+    pub census: Census,
 }
 
 impl Archive {
@@ -58,6 +61,7 @@ impl Archive {
             officers: generation.officers.iter().map(|o| o.fingerprint.clone()).collect(),
             threshold: generation.threshold,
             origin: generation.origin,
+            census: self.census()?,
         })
     }
 

@@ -120,6 +120,8 @@ pub(super) enum Seen {
     Other,
     /// A message was accepted.
     Accept,
+    /// Something was done to sealed mail.
+    Act,
     /// Its octets are damaged, which has its own finding.
     Unknown,
 }
@@ -165,8 +167,11 @@ impl Facts {
                 let seal = super::leaf::Seal::from_body(&leaf.body).ok()?;
                 self.seals.push(SegmentInfo { seal_index: index, seal });
             }
-            kind if kind.is_act() => self.acts.push((index, Act::of_leaf(&leaf.octets())?.ok()?)),
             LeafKind::Gap => self.gaps.push(leaf.gap_range()?),
+            kind if kind.is_act() => {
+                self.acts.push((index, Act::of_leaf(&leaf.octets())?.ok()?));
+                return Some(Seen::Act);
+            }
             _ => {}
         }
         Some(Seen::Other)

@@ -41,7 +41,6 @@ pub fn verify(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, facts: &Facts, re
     for (index, act) in acts {
         walk.act(*index, act, report);
     }
-    walk.seal_leaves(report);
     walk.holds(report);
     walk.orders(report);
     walk.counts(report);
@@ -154,19 +153,6 @@ impl Walk<'_> {
     fn cover(&self, seal: &Seal) -> Option<Cover> {
         let octets = files::read(self.disk, &self.layout.cover(&seal.segment), COVER_BYTES_MAX).ok()?;
         Cover::parse(&octets).ok().filter(|_| sha256(&octets) == seal.cover_hash)
-    }
-
-    /// Each SEAL leaf names the newest act leaf before it.
-    fn seal_leaves(&self, report: &mut Report) {
-        let indices: Vec<u64> = self.registry.acts().iter().map(|(index, _)| *index).collect();
-        for info in &self.facts.seals {
-            let before = indices.partition_point(|index| *index < info.seal_index).checked_sub(1);
-            let newest = before.and_then(|at| indices.get(at)).copied();
-            if info.seal.acts != newest && !self.damaged_between(newest.unwrap_or(0), info.seal_index) {
-                let detail = "does not name the newest act leaf before it";
-                report.add(0, format!("leaf {}", info.seal_index), FaultKind::Inconsistent, detail);
-            }
-        }
     }
 
     fn holds(&self, report: &mut Report) {

@@ -3,6 +3,8 @@
 use super::Error;
 use super::directory::MessageEntry;
 use super::directory::month_of;
+use super::group::Group;
+use super::leaf::Seal;
 use super::log::Leaves;
 use super::meta::ResultRecord;
 use super::open::SegmentInfo;
@@ -29,7 +31,7 @@ pub fn verify(unlocked: &Unlocked, facts: &Facts, report: &mut Report) {
             // What became of it is level 0's.
             Err(Error::Erased) => {}
             Err(e) => report.error(LEVEL, &name, &e),
-            Ok(open) => deep.segment(&name, &open, report),
+            Ok(open) => deep.segment(&name, info, &open, report),
         }
     }
 }
@@ -41,21 +43,21 @@ struct Deep<'a> {
 }
 
 impl Deep<'_> {
-    fn segment(&mut self, name: &str, open: &OpenSegment, report: &mut Report) {
+    fn segment(&mut self, name: &str, info: &SegmentInfo, open: &OpenSegment, report: &mut Report) {
         let messages = open.directory().messages.len() as u32;
         for (slot, entry) in (0u32..).zip(&open.directory().messages) {
-            let checked = self_checked(|wrong| self.message(open, slot, entry, wrong));
+            let checked = self_checked(|wrong| self.message((info, open), slot, entry, wrong));
             conclude(name, slot, checked, report);
         }
         for (slot, entry) in (messages..).zip(&open.directory().events) {
-            let checked = self_checked(|wrong| self.event(open, slot, entry.accept_index, wrong));
+            let checked = self_checked(|wrong| self.event((info, open), slot, entry.accept_index, wrong));
             conclude(name, slot, checked, report);
         }
     }
 
     fn message(
         &mut self,
-        open: &OpenSegment,
+        (info, open): (&SegmentInfo, &OpenSegment),
         slot: u32,
         entry: &MessageEntry,
         wrong: &mut Vec<String>,
@@ -71,6 +73,9 @@ impl Deep<'_> {
         if said != (entry.accept_index, entry.id, entry.accepted_at, entry.month) {
             wrong.push("the directory says otherwise than the unit".into());
         }
+        if !Group::of(&accept.retention()).is_of(&info.seal) {
+            wrong.push("the segment is of another class or bucket than the unit".into());
+        }
         let leaf = Leaf::accept(&mek, &accept.id, &meta.accept_record);
         self.committed(meta.accept_index, &leaf, wrong)?;
         self.results(&mek, meta.accept_index, &meta.results, wrong)
@@ -78,7 +83,7 @@ impl Deep<'_> {
 
     fn event(
         &mut self,
-        open: &OpenSegment,
+        (info, open): (&SegmentInfo, &OpenSegment),
         slot: u32,
         accept_index: u64,
         wrong: &mut Vec<String>,
@@ -88,7 +93,13 @@ impl Deep<'_> {
             wrong.push("the directory says otherwise than the unit".into());
         }
         match self.message_key(event.accept_index)? {
-            Some(mek) => self.results(&mek, event.accept_index, &event.results, wrong),
+            Some((message, mek)) => {
+                let of = |seal: &Seal| (seal.class.clone(), seal.expires, seal.protected);
+                if of(&message.seal) != of(&info.seal) {
+                    wrong.push("the segment is of another class or bucket than the message".into());
+                }
+                self.results(&mek, event.accept_index, &event.results, wrong)
+            }
             // A message lost to declared damage has no key any more.
             None if self.facts.in_gap(event.accept_index) => Ok(()),
             None => {
@@ -120,14 +131,18 @@ impl Deep<'_> {
         Ok(())
     }
 
-    /// The key of the message accepted at `accept_index`, from whichever segment covers it.
-    fn message_key(&self, accept_index: u64) -> Result<Option<Secret<32>>, Error> {
+    /// The key of the message accepted at `accept_index`, with whichever segment of its pass covers it.
+    fn message_key(&self, accept_index: u64) -> Result<Option<(&SegmentInfo, Secret<32>)>, Error> {
         let at = self.facts.seals.partition_point(|info| info.seal.through <= accept_index);
-        let Some(info) = self.facts.seals.get(at) else { return Ok(None) };
-        let open: Arc<OpenSegment> = self.open(info)?;
-        let messages = &open.directory().messages;
-        let found = messages.binary_search_by_key(&accept_index, |entry| entry.accept_index);
-        found.ok().map(|slot| open.message_key(slot as u32)).transpose()
+        let through = self.facts.seals.get(at).map(|info| info.seal.through);
+        for info in self.facts.seals[at..].iter().take_while(|info| Some(info.seal.through) == through) {
+            let open: Arc<OpenSegment> = self.open(info)?;
+            let messages = &open.directory().messages;
+            if let Ok(slot) = messages.binary_search_by_key(&accept_index, |entry| entry.accept_index) {
+                return Ok(Some((info, open.message_key(slot as u32)?)));
+            }
+        }
+        Ok(None)
     }
 
     fn open(&self, info: &SegmentInfo) -> Result<Arc<OpenSegment>, Error> {

@@ -33,14 +33,21 @@ pub fn verify(
 ) {
     let mut covered = Coverage::new(facts);
     let mut before: Option<&SegmentInfo> = None;
+    let mut start = 0;
+    let mut acts = Acts::new(facts);
     for info in &facts.seals {
         let chain = check_chain(before, info, facts, report);
+        acts.check(info, report);
         // A data object that nothing opens any more may be removed, and is, by expiry.
         if !is_dead(registry, &info.seal) || disk.exists(&layout.data(&info.seal.segment)) {
             check_data(disk, layout, epoch, &info.seal, report);
         }
         check_keys(disk, layout, &info.seal, (registry, facts), report);
-        let range = before.map_or(0, |b| b.seal.through)..info.seal.through;
+        // All segments of a pass may cover what lies behind the pass before.
+        if let Some(before) = before.filter(|b| b.seal.through != info.seal.through) {
+            start = before.seal.through;
+        }
+        let range = start..info.seal.through;
         if let Some(cover) = load_cover(disk, layout, &info.seal, report) {
             let sealed_before = if chain == Chain::Broken { range.end } else { range.start };
             covered.add(layout, &cover, range.clone(), sealed_before, report);
@@ -51,6 +58,9 @@ pub fn verify(
         }
         covered.undecided.push(range);
         before = Some(info);
+    }
+    if let Some(last) = before {
+        check_complete(last, report);
     }
     covered.conclude(before.map_or(0, |info| info.seal.through), report);
 }
@@ -65,28 +75,80 @@ enum Chain {
 
 /// Each SEAL leaf names the one before it and counts on.
 fn check_chain(before: Option<&SegmentInfo>, info: &SegmentInfo, facts: &Facts, report: &mut Report) -> Chain {
+    let seal = &info.seal;
     let known = before.map(|b| b.seal_index);
+    let named = seal.leaf_before(info.seal_index);
     let damaged = |index: u64| facts.seen.get(index as usize) == Some(&Seen::Unknown);
-    if known != info.seal.previous && info.seal.previous.is_some_and(damaged) {
+    if known != named && named.is_some_and(damaged) {
         return Chain::Broken;
     }
-    let (through, totals) = before.map_or((0, Totals::default()), |b| (b.seal.through, b.seal.totals));
-    let seal = &info.seal;
+    let totals = before.map_or(Totals::default(), |b| b.seal.totals);
     let counted = Totals {
         segments: totals.segments + 1,
         messages: totals.messages + u64::from(seal.messages),
         stored_bytes: totals.stored_bytes + seal.data_bytes + seal.keys_bytes,
         raw_bytes: totals.raw_bytes + seal.raw_bytes,
     };
-    let follows = seal.previous == before.map(|b| b.seal_index)
-        && seal.through > through
-        && seal.through <= info.seal_index
-        && seal.totals == counted;
-    if !follows {
+    let begins = seal.part == 0;
+    if let Some(before) = before.filter(|_| begins) {
+        check_complete(before, report);
+    }
+    let continues = if begins { begins_pass(before, info) } else { before.is_some_and(|b| continues_pass(b, info)) };
+    if named != known || !continues || seal.through > info.seal_index || seal.totals != counted {
         let object = format!("leaf {}", info.seal_index);
         report.add(0, object, FaultKind::Inconsistent, "does not continue the SEAL leaf before it");
     }
     Chain::Whole
+}
+
+fn begins_pass(before: Option<&SegmentInfo>, info: &SegmentInfo) -> bool {
+    info.seal.through > before.map_or(0, |b| b.seal.through)
+}
+
+fn continues_pass(before: &SegmentInfo, info: &SegmentInfo) -> bool {
+    let of_pass = |seal: &Seal| (seal.through, seal.parts, seal.previous, seal.tree, seal.acts);
+    of_pass(&before.seal) == of_pass(&info.seal) && before.seal.part + 1 == info.seal.part
+}
+
+/// A pass counts whole or not at all, so that its last segment is in the log when its first is.
+fn check_complete(last: &SegmentInfo, report: &mut Report) {
+    let seal = &last.seal;
+    if !seal.is_last_part() {
+        let detail = format!("its seal pass has {} segments, those after {} are missing", seal.parts, seal.part + 1);
+        report.add(0, format!("leaf {}", last.seal_index), FaultKind::Missing, detail);
+    }
+}
+
+/// The newest act leaf, on a walk through the log.
+struct Acts<'a> {
+    facts: &'a Facts,
+    at: usize,
+    newest: Option<u64>,
+    /// Whether damage, which has its own finding, may hide a newer one.
+    doubtful: bool,
+}
+
+impl<'a> Acts<'a> {
+    fn new(facts: &'a Facts) -> Acts<'a> {
+        Acts { facts, at: 0, newest: None, doubtful: false }
+    }
+
+    /// Holds the next SEAL leaf against the act leaves before it.
+    fn check(&mut self, info: &SegmentInfo, report: &mut Report) {
+        let until = (info.seal_index as usize).min(self.facts.seen.len());
+        for at in self.at..until {
+            match self.facts.seen[at] {
+                Seen::Act => (self.newest, self.doubtful) = (Some(at as u64), false),
+                Seen::Unknown => self.doubtful = true,
+                Seen::Other | Seen::Accept => {}
+            }
+        }
+        self.at = until;
+        if !self.doubtful && info.seal.acts != self.newest {
+            let object = format!("leaf {}", info.seal_index);
+            report.add(0, object, FaultKind::Inconsistent, "names another act leaf than the newest");
+        }
+    }
 }
 
 fn check_data(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, seal: &Seal, report: &mut Report) {

@@ -1,4 +1,4 @@
-//! Indexing: the catalog follows the archive, one segment a transaction, in log order. Never changes the archive; a catalog
+//! Indexing: the catalog follows the archive, one seal pass a transaction, in log order. Never changes the archive; a catalog
 //! that cannot be gone on with is made anew and gives the same UIDs.
 
 use super::fenced::{self, Read};
@@ -7,7 +7,7 @@ use super::line::Line;
 use super::schema::{self, State};
 use super::sealed::{Entry, Facts, Sealed, Segment, Unreadable};
 use super::session::Reader;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::crypto::Secret;
 use crate::durable::{DirLock, Disk};
 use crate::mail::MailId;
@@ -128,22 +128,26 @@ impl Catalog {
             return Err(Error::Diverged);
         }
         let mut done = Indexed::default();
-        for segment in self.sealed.segments_after(newest.map(|known| known.seal_index))? {
-            self.index_segment(&segment, &mut done)?;
+        for segments in self.sealed.passes_after(newest.map(|known| known.seal_index))? {
+            self.index_pass(&segments, &mut done)?;
         }
         Ok(done)
     }
 
-    fn index_segment(&mut self, segment: &Segment, done: &mut Indexed) -> Result<(), Error> {
+    /// The segments of a seal pass share the messages of its range of the log: they become visible together, or a client that knows
+    /// UID n + 1 would miss UID n.
+    fn index_pass(&mut self, segments: &[Segment], done: &mut Indexed) -> Result<(), Error> {
         let transaction = self.connection.transaction()?;
-        let number = schema::number(segment.seal_index);
-        transaction.execute("INSERT INTO segments(seal_index, id) VALUES (?, ?)", params![number, segment.id])?;
-        let mut pass = Pass { transaction: &transaction, sealed: &*self.sealed, segment, number, done };
-        pass.messages()?;
-        pass.events()?;
+        for segment in segments {
+            let number = schema::number(segment.seal_index);
+            transaction.execute("INSERT INTO segments(seal_index, id) VALUES (?, ?)", params![number, segment.id])?;
+            let mut pass = Pass { transaction: &transaction, sealed: &*self.sealed, segment, number, done };
+            pass.messages()?;
+            pass.events()?;
+        }
         transaction.commit()?;
-        // From here its messages are visible; a crash before leaves the segment for the next pass, whole.
-        done.segments += 1;
+        // From here their messages are visible; a crash before leaves all of them for the next time.
+        done.segments += segments.len();
         Ok(())
     }
 }
@@ -262,11 +266,11 @@ impl Pass<'_> {
     }
 
     fn insert(&self, entry: &Entry, line: &Line, mailbox: i64) -> Result<(), Error> {
-        let Facts { direction, class, size, sha256, summary, .. } = &line.facts;
+        let Facts { direction, class, keep_until, size, sha256, summary, .. } = &line.facts;
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO messages(uid, id, mailbox, accepted_ms, size, sha256, segment, slot, class, direction, sender,
-             recipients, subject, msgid, from_lines, to_lines, subject_folded)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             recipients, subject, msgid, from_lines, to_lines, subject_folded, keep_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.execute(params![
             entry.uid,
@@ -286,6 +290,7 @@ impl Pass<'_> {
             line.from_lines,
             line.to_lines,
             line.subject_folded,
+            keep_until.map(Timestamp::ms),
         ])?;
         let mut statement = self.transaction.prepare_cached("INSERT INTO summaries(uid, summary) VALUES (?, ?)")?;
         statement.execute(params![entry.uid, line.summary])?;

@@ -36,6 +36,8 @@ pub struct Row {
     pub mailbox: String,
     /// Retention class.
     pub class: String,
+    /// When it may expire; `None`: never.
+    pub keep_until: Option<Timestamp>,
     /// `outbound`, `inbound` or `journal`.
     pub direction: String,
     /// Envelope sender as given; empty for the null sender.
@@ -131,7 +133,7 @@ impl Listing {
     fn rows(&self, condition: &str, values: Vec<Value>) -> Result<Vec<Row>, Error> {
         let sql = format!(
             "SELECT m.uid, m.id, m.accepted_ms, m.size, m.sha256, m.slot, b.name, m.class, m.direction, m.sender,
-             m.recipients, m.subject, m.msgid, s.seal_index, s.id FROM messages m JOIN mailboxes b ON b.number = m.mailbox
+             m.recipients, m.subject, m.msgid, s.seal_index, s.id, m.keep_ms FROM messages m JOIN mailboxes b ON b.number = m.mailbox
              JOIN segments s ON s.seal_index = m.segment WHERE {condition}"
         );
         let mut statement = self.0.prepare(&sql)?;
@@ -154,6 +156,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         slot: row.get(5)?,
         mailbox: row.get(6)?,
         class: row.get(7)?,
+        keep_until: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_ms),
         direction: row.get(8)?,
         sender: row.get(9)?,
         recipients,

@@ -72,8 +72,10 @@ impl Sealed for OpenedArchive {
         *self.unlocked.archive().id().octets()
     }
 
-    fn segments_after(&self, seal_index: Option<u64>) -> Result<Vec<Segment>, Unreadable> {
-        Ok(self.unlocked.segments_after(seal_index)?.iter().map(named).collect())
+    fn passes_after(&self, seal_index: Option<u64>) -> Result<Vec<Vec<Segment>>, Unreadable> {
+        let segments = self.unlocked.segments_after(seal_index)?;
+        let passes = segments.chunk_by(|one, next| one.seal.through == next.seal.through);
+        Ok(passes.map(|pass| pass.iter().map(named).collect()).collect())
     }
 
     fn segment_at(&self, seal_index: u64) -> Result<Option<Segment>, Unreadable> {
@@ -129,6 +131,7 @@ fn facts(accept: Accept, summary: Summary) -> Facts {
         envelope: accept.envelope,
         direction: accept.client.direction,
         class: accept.class,
+        keep_until: accept.keep_until,
         size: accept.body_bytes,
         sha256: accept.body_sha256,
         summary,

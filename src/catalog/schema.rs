@@ -9,7 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The tables' version. Another one is rebuilt, not migrated: the archive has everything.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long a connection waits for another one's write.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
@@ -25,7 +25,7 @@ CREATE TABLE messages(
     size INTEGER NOT NULL, sha256 BLOB NOT NULL, segment INTEGER NOT NULL, slot INTEGER NOT NULL,
     class TEXT NOT NULL, direction TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
     subject TEXT NOT NULL, msgid TEXT NOT NULL,
-    from_lines TEXT NOT NULL, to_lines TEXT NOT NULL, subject_folded TEXT NOT NULL);
+    from_lines TEXT NOT NULL, to_lines TEXT NOT NULL, subject_folded TEXT NOT NULL, keep_ms INTEGER);
 CREATE TABLE summaries(uid INTEGER PRIMARY KEY, summary BLOB NOT NULL);
 CREATE UNIQUE INDEX messages_id ON messages(id);
 CREATE INDEX messages_mailbox ON messages(mailbox);

@@ -54,6 +54,8 @@ pub struct Facts {
     pub direction: Direction,
     /// Retention class.
     pub class: String,
+    /// When it may expire; `None`: never.
+    pub keep_until: Option<Timestamp>,
     /// Octets as received.
     pub size: u64,
     /// SHA-256 of those octets.
@@ -66,8 +68,8 @@ pub struct Facts {
 pub trait Sealed: Send + Sync {
     /// The archive, which the catalog and its UIDVALIDITYs are bound to.
     fn archive_id(&self) -> [u8; 16];
-    /// The segments whose SEAL leaf has a greater index, in log order; all for `None`.
-    fn segments_after(&self, seal_index: Option<u64>) -> Result<Vec<Segment>, Unreadable>;
+    /// The seal passes whose SEAL leaves have greater indices, in log order, each with its segments; all for `None`.
+    fn passes_after(&self, seal_index: Option<u64>) -> Result<Vec<Vec<Segment>>, Unreadable>;
     /// The segment whose SEAL leaf has this index, if that leaf is one.
     fn segment_at(&self, seal_index: u64) -> Result<Option<Segment>, Unreadable>;
     /// A segment's messages, in slot order.

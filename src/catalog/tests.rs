@@ -1,5 +1,7 @@
 //! The catalog over an archive in memory: following it, what each account sees, lists, and being made anew.
 
+mod passes;
+
 use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::sha256;
@@ -53,8 +55,12 @@ struct Memory {
 
 impl Memory {
     fn seal(&self, units: Vec<Unit>, events: &[u32]) -> Segment {
+        self.seal_at(10, units, events)
+    }
+    /// A segment whose SEAL leaf stands so far behind the one before; those of a pass follow each other.
+    fn seal_at(&self, step: u64, units: Vec<Unit>, events: &[u32]) -> Segment {
         let mut segments = self.segments.lock().expect("whole");
-        let seal_index = segments.last().map_or(10, |(segment, _)| segment.seal_index + 10);
+        let seal_index = segments.last().map_or(10, |(segment, _)| segment.seal_index + step);
         let segment = Segment { seal_index, id: [u8::try_from(seal_index).expect("few segments"); 16] };
         segments.push((segment, (units, events.to_vec())));
         segment
@@ -72,12 +78,13 @@ impl Sealed for Memory {
     fn archive_id(&self) -> [u8; 16] {
         [7; 16]
     }
-    fn segments_after(&self, seal_index: Option<u64>) -> Result<Vec<Segment>, Unreadable> {
+    fn passes_after(&self, seal_index: Option<u64>) -> Result<Vec<Vec<Segment>>, Unreadable> {
         let all = self.segments.lock().expect("whole");
-        Ok(all.iter().map(|(s, _)| *s).filter(|s| seal_index.is_none_or(|known| s.seal_index > known)).collect())
+        let all: Vec<Segment> = all.iter().map(|(s, _)| *s).filter(|s| Some(s.seal_index) > seal_index).collect();
+        Ok(all.chunk_by(|one, next| one.seal_index + 1 == next.seal_index).map(<[_]>::to_vec).collect())
     }
     fn segment_at(&self, seal_index: u64) -> Result<Option<Segment>, Unreadable> {
-        Ok(self.segments_after(None)?.into_iter().find(|s| s.seal_index == seal_index))
+        Ok(self.passes_after(None)?.concat().into_iter().find(|s| s.seal_index == seal_index))
     }
     fn directory(&self, segment: &Segment) -> Result<Vec<Entry>, Unreadable> {
         assert!(!self.has_trap.swap(false, Ordering::Relaxed), "a bug of the pass");
@@ -171,6 +178,7 @@ fn unit(slot: u32, index: u32, recipient: &str, at: Timestamp) -> Unit {
         envelope,
         direction: if index.is_multiple_of(2) { Direction::Outbound } else { Direction::Inbound },
         class: "default".into(),
+        keep_until: index.is_multiple_of(3).then(|| at.plus_s(i64::from(index))),
         size: octets.len() as u64,
         sha256: sha256(&octets),
         summary: summary("alice@example.org", "bob@partner.example", &format!("Subject {index}")),
@@ -427,7 +435,7 @@ fn references_find_one_message_and_its_events() {
     for text in ["Archive/2026/2026-11/1", "INBOX/9", "Subject 0", "0"] {
         assert!(listing.find(&Reference::parse(text)).expect(text).is_empty(), "{text}");
     }
-    let second = world.archive.segments_after(Some(first.segment.seal_index)).expect("segments");
+    let second = world.archive.passes_after(Some(first.segment.seal_index)).expect("segments").concat();
     assert_eq!(listing.events(1).expect("events"), second);
     assert!(listing.events(2).expect("events").is_empty());
 }

@@ -23,7 +23,7 @@ use super::config::LoopHeader;
 use super::post::{Post, is_large};
 use crate::access::Account;
 use crate::journal::{AcceptDraft, Draft, RenditionDraft};
-use crate::mail::{Client, Direction, Envelope, MailId};
+use crate::mail::{Client, Direction, Envelope, MailId, Retention};
 use crate::policy::{Disposition, Ruling};
 use crate::smtp::server::{Origin, Reply};
 use fenced::Refusable;
@@ -32,9 +32,6 @@ use loops::{Base, Guard};
 use render::{Made, Top};
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// The retention class of everything; more come with the policies' classes.
-const CLASS: &str = "default";
 
 /// A message as a listener has received it.
 pub struct Intake {
@@ -106,7 +103,7 @@ async fn steps(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
     let keyring = post.keyring();
     let gathered = gather::gather(entrance, &intake.client, &intake.envelope, &base.octets, &keyring, post.now());
     let block = block(entrance, &intake, guard, &base);
-    let Ruled { ruling, made: Made { renditions, room: _rendered } } =
+    let Ruled { ruling, retention, made: Made { renditions, room: _rendered } } =
         match rule(post, &intake, gathered, Top { base: &base, block: &block }, partial).await {
             Ok(ruled) => ruled,
             Err(answer) => return answer,
@@ -115,7 +112,7 @@ async fn steps(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
     drop((base, room));
     let recipients = intake.envelope.recipients.len();
     let partial = if is_journal(&intake) { Partial::All } else { partial };
-    match commit(post, intake, &ruling, renditions).await {
+    match commit(post, intake, (&ruling, retention), renditions).await {
         Err(reply) => Answer::All(reply),
         Ok(id) => accepted(id, &ruling, recipients, partial),
     }
@@ -124,6 +121,7 @@ async fn steps(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
 /// What is to be committed.
 struct Ruled<'p> {
     ruling: Ruling,
+    retention: Retention,
     made: Made<'p>,
 }
 
@@ -138,7 +136,9 @@ async fn rule<'p>(
 ) -> Result<Ruled<'p>, Answer> {
     let policy = post.policy();
     for _ in 0..2 {
-        let ruling = policy.judge(&gathered.facts);
+        let decision = policy.decide(&gathered.facts);
+        let retention = decision.retention(intake.client.at);
+        let ruling = decision.ruling;
         let refused = if is_journal(intake) { Vec::new() } else { refused(&ruling) };
         if !refused.is_empty() {
             post.audit_refusals(&intake.client, &intake.envelope, &ruling);
@@ -147,7 +147,7 @@ async fn rule<'p>(
             }
         }
         match renditions(post, intake, &gathered, &ruling, top).await {
-            Ok(made) => return Ok(Ruled { ruling, made }),
+            Ok(made) => return Ok(Ruled { ruling, retention, made }),
             Err(render::Fault::Reply(reply)) => return Err(Answer::All(reply)),
             Err(render::Fault::Unsignable(reason)) => gathered.cannot_be_signed(&reason),
         }
@@ -195,7 +195,7 @@ fn block(entrance: Entrance<'_>, intake: &Intake, guard: Guard<'_>, base: &Base)
 async fn commit(
     post: &Arc<Post>,
     intake: Intake,
-    ruling: &Ruling,
+    (ruling, retention): (&Ruling, Retention),
     renditions: Vec<RenditionDraft>,
 ) -> Result<MailId, Reply> {
     let accept = AcceptDraft {
@@ -203,7 +203,7 @@ async fn commit(
         envelope: intake.envelope,
         client: intake.client,
         ruling: minicbor::to_vec(ruling).map_err(|e| replies::bug("a ruling does not encode", &e))?,
-        class: CLASS.to_owned(),
+        retention,
         renditions,
     };
     let (done, durable) = oneshot::channel();

@@ -244,7 +244,7 @@ impl<'a> Batch<'a> {
     /// One frame, so that a damaged batch gives all of them back or none too.
     fn leaves(&mut self, group: &[u8], done: Answer<u64>) {
         let first = self.next_leaf;
-        let pushed = leaf::members(group).ok_or(Error::OutOfBounds("no group of leaves"));
+        let pushed = leaf::parse_group(group).ok_or(Error::OutOfBounds("no group of leaves"));
         let pushed = pushed.and_then(|members| {
             self.push(&Frame::Leaves(Leafing { first, group }))?;
             Ok(members)

@@ -17,6 +17,8 @@ use crate::crypto::random;
 use crate::mail::Client;
 use crate::mail::Envelope;
 use crate::mail::MailId;
+use crate::mail::Retention;
+use crate::mail::retention::is_class_name;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -40,8 +42,8 @@ pub struct AcceptDraft {
     pub client: Client,
     /// CBOR of the ruling; opaque here.
     pub ruling: Vec<u8>,
-    /// The retention class.
-    pub class: String,
+    /// How long it is kept.
+    pub retention: Retention,
     /// What is delivered to whom.
     pub renditions: Vec<RenditionDraft>,
 }
@@ -148,8 +150,10 @@ impl Draft {
             body_bytes,
             body_sha256,
             ruling: draft.ruling,
-            class: draft.class,
+            class: draft.retention.class,
             renditions,
+            keep_until: draft.retention.keep_until,
+            protected_until: draft.retention.protected_until,
         };
         check(&accept)?;
         trim(&mut accept);
@@ -287,6 +291,10 @@ pub(super) fn check(accept: &Accept) -> Result<(), Error> {
         if std::mem::replace(slot, true) {
             return Err(Error::OutOfBounds("two renditions for one recipient"));
         }
+    }
+    if !is_class_name(&accept.class) {
+        // It would stand in the way of every seal pass.
+        return Err(Error::OutOfBounds("no name of a class"));
     }
     Ok(())
 }

@@ -69,5 +69,7 @@ pub fn accept(n: u64, recipients: u64) -> Accept {
         ruling: vec![0x80],
         class: "default".into(),
         renditions: vec![rendition],
+        keep_until: None,
+        protected_until: None,
     }
 }

@@ -94,7 +94,7 @@ pub struct Leafing<'a> {
     /// The index of the first.
     #[n(0)]
     pub first: u64,
-    /// The form of `leaf::group`.
+    /// The form of `leaf::encode_group`.
     #[b(1)]
     #[cbor(with = "minicbor::bytes")]
     pub group: &'a [u8],

@@ -7,6 +7,7 @@ use super::record::{Accept, Entry, RecipientResult, RecipientState};
 use crate::clock::Timestamp;
 use crate::crypto::Secret;
 use crate::mail::MailId;
+use crate::mail::Retention;
 use std::sync::Arc;
 
 /// A message's record and how far its delivery is. Cheap to clone; a snapshot that does not change under its holder.
@@ -57,6 +58,11 @@ impl Held {
     /// Keeps the octets alone: a third of the memory, and reading them takes microseconds.
     pub(super) fn pack(&mut self) {
         self.decoded = None;
+    }
+
+    /// How long it is kept.
+    pub fn retention(&self) -> Retention {
+        self.accept().retention()
     }
 
     /// As everybody but the sealer sees it.

@@ -64,7 +64,7 @@ impl Ingest {
                 self.drafts.remove(&id);
                 Some(())
             }
-            Some(Frame::Leaves(leafing)) => leaf::members(leafing.group).map(|members| {
+            Some(Frame::Leaves(leafing)) => leaf::parse_group(leafing.group).map(|members| {
                 for (index, octets) in (leafing.first..).zip(members) {
                     self.leaf(needs, index, octets.into());
                 }

@@ -316,7 +316,7 @@ impl Journal {
     /// each; `done` gets the index of the first once they are durable.
     pub fn append_leaves(&self, leaves: &[Leaf], done: Done<u64>) {
         let done = Answer::new(done);
-        let Some(group) = leaf::group(leaves) else {
+        let Some(group) = leaf::encode_group(leaves) else {
             return done.give(Err(Error::OutOfBounds("no leaves, or more than a frame takes")));
         };
         let pushed = self.shared.queue.push(Job::Leaves { group, done });

@@ -142,7 +142,7 @@ impl Leaf {
 
 /// Leaves that stand or fall together, end to end, each behind its length (u16): as in an entry bundle of the log. `None` for no
 /// leaf at all, or more than `GROUP_BYTES_MAX` octets.
-pub fn group(leaves: &[Leaf]) -> Option<Vec<u8>> {
+pub fn encode_group(leaves: &[Leaf]) -> Option<Vec<u8>> {
     let mut group = Vec::new();
     for leaf in leaves {
         let octets = leaf.octets();
@@ -152,8 +152,8 @@ pub fn group(leaves: &[Leaf]) -> Option<Vec<u8>> {
     (!group.is_empty() && group.len() <= GROUP_BYTES_MAX).then_some(group)
 }
 
-/// The leaves of a group, as the log hashes them; `None` for what `group` does not make.
-pub fn members(mut group: &[u8]) -> Option<Vec<&[u8]>> {
+/// The leaves of a group, as the log hashes them; `None` for what `encode_group` does not make.
+pub fn parse_group(mut group: &[u8]) -> Option<Vec<&[u8]>> {
     let mut members = Vec::new();
     while let Some((length, rest)) = group.split_first_chunk() {
         let (leaf, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
@@ -237,19 +237,19 @@ mod tests {
     #[test]
     fn groups_read_back_within_their_bound_and_nothing_else_does() {
         let leaf = |bytes: usize| Leaf::new(LeafKind::Seal, vec![7; bytes]).expect("short");
-        let octets = group(&[leaf(3), Leaf::gap(1, 2)]).expect("a group");
+        let octets = encode_group(&[leaf(3), Leaf::gap(1, 2)]).expect("a group");
         assert_eq!(octets[..6], [0, 4, 4, 7, 7, 7]);
-        assert_eq!(members(&octets), Some(vec![&leaf(3).octets()[..], &Leaf::gap(1, 2).octets()]));
+        assert_eq!(parse_group(&octets), Some(vec![&leaf(3).octets()[..], &Leaf::gap(1, 2).octets()]));
         for cut in (0..octets.len()).filter(|cut| *cut != 6) {
-            assert_eq!(members(&octets[..cut]), None, "{cut}");
+            assert_eq!(parse_group(&octets[..cut]), None, "{cut}");
         }
-        assert_eq!(members(&[0, 0]), None, "no kind");
-        assert_eq!(members(&[0, 1, 12]), None, "no such kind");
-        assert_eq!(group(&[]), None);
+        assert_eq!(parse_group(&[0, 0]), None, "no kind");
+        assert_eq!(parse_group(&[0, 1, 12]), None, "no such kind");
+        assert_eq!(encode_group(&[]), None);
         let each = 48 * 1024 - 3;
         let most = vec![leaf(each); 8];
-        assert_eq!(group(&most).map(|g| g.len()), Some(GROUP_BYTES_MAX));
-        assert_eq!(group(&[&most[1..], &[leaf(each + 1)]].concat()), None);
+        assert_eq!(encode_group(&most).map(|g| g.len()), Some(GROUP_BYTES_MAX));
+        assert_eq!(encode_group(&[&most[1..], &[leaf(each + 1)]].concat()), None);
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub use held::Held;
 pub use inspect::{Inspected, InspectedBatch, inspect};
 pub use journal::{Journal, REPLY_BYTES_MAX, Sync};
 pub use leaf::{
-    GROUP_BYTES_MAX, LEAF_BYTES_MAX, LEAF_VERSION, Leaf, LeafKind, accept_blind, accept_commitment, result_blind,
-    result_commitment,
+    GROUP_BYTES_MAX, LEAF_BYTES_MAX, LEAF_VERSION, Leaf, LeafKind, accept_blind, accept_commitment, encode_group,
+    parse_group, result_blind, result_commitment,
 };
 pub use record::{
     Accept, Content, Entry, LateResult, LeafEntry, Outcome, RecipientResult, RecipientState, Rendition, Sealable,

@@ -71,7 +71,7 @@ pub enum Job {
     Commit(Box<Commit>),
     /// Results somebody waits for.
     Results { id: MailId, results: Vec<RecipientResult>, done: Answer<()> },
-    /// Leaves of another operation, in the form of `leaf::group`.
+    /// Leaves of another operation, in the form of `leaf::encode_group`.
     Leaves { group: Vec<u8>, done: Answer<u64> },
     /// A message moves to the file being written.
     Carry(Box<Carry>),

@@ -8,6 +8,7 @@ use crate::mail::Client;
 use crate::mail::Envelope;
 use crate::mail::MailId;
 use crate::mail::Recipient;
+use crate::mail::Retention;
 use minicbor::{Decode, Encode};
 use std::sync::Arc;
 
@@ -45,6 +46,20 @@ pub struct Accept {
     /// What is delivered to whom. A recipient in no rendition is never delivered to.
     #[n(8)]
     pub renditions: Vec<Rendition>,
+    /// When it may expire; `None`: never.
+    #[n(9)]
+    pub keep_until: Option<Timestamp>,
+    /// Before this no order may erase it; `None`: at any time.
+    #[n(10)]
+    pub protected_until: Option<Timestamp>,
+}
+
+impl Accept {
+    /// How long it is kept.
+    pub fn retention(&self) -> Retention {
+        let (keep_until, protected_until) = (self.keep_until, self.protected_until);
+        Retention { class: self.class.clone(), keep_until, protected_until }
+    }
 }
 
 /// One form of a message as it leaves: a retry sends the same octets.
@@ -301,6 +316,15 @@ pub struct LateResult {
     pub ordinal: u64,
     /// The result.
     pub result: RecipientResult,
+    /// The record of its message, verbatim.
+    pub accept_octets: Arc<[u8]>,
+}
+
+impl LateResult {
+    /// How long its message is kept, and it with it; `None` for octets that are no record.
+    pub fn retention(&self) -> Option<Retention> {
+        minicbor::decode::<Accept>(&self.accept_octets).ok().map(|accept| accept.retention())
+    }
 }
 
 /// What a seal pass up to some index takes.

@@ -200,6 +200,7 @@ impl State {
             leaf_index,
             ordinal: ordinal as u64,
             result: result.clone(),
+            accept_octets: Arc::clone(&held.accept_octets),
         })
     }
 

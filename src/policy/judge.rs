@@ -3,13 +3,19 @@
 //! Order of decision: refuse, then the author's right to sign, then the first format in which all that is required can be
 //! done. What a rule requires is never dropped in silence: it is done, or the message is refused, or a `danger_` action says so.
 
+use super::class;
+use super::class::Class;
 use super::facts::{Already, Facts, KeyFact, Permission, RecipientFacts};
 use super::load::Policy;
 use super::pattern::Party;
 use super::rule::{Message, NoKey, Rule, Then};
 use super::{Disposition, Format, Need, RecipientRuling, Ruling, Treatment, Why};
+use crate::clock::Timestamp;
 use crate::mail::Address;
 use crate::mail::Direction;
+use crate::mail::Retention;
+use crate::mail::retention::CLASS_DEFAULT;
+use std::collections::BTreeSet;
 
 /// Public texts. They start with an enhanced status (RFC 3463, RFC 5248) and name no rule, path or mechanism.
 const NOT_PERMITTED: &str = "5.7.1 not permitted to send as this author";
@@ -17,26 +23,57 @@ const NO_SIGNATURE: &str = "5.7.5 signature required but not possible for this a
 /// The status of a refusal that a rule words itself.
 const RULE_STATUS: &str = "5.7.1";
 
+/// What is decided about a message.
+#[derive(Clone, Debug)]
+pub struct Decision<'p> {
+    /// Its ruling.
+    pub ruling: Ruling,
+    /// The classes of the recipients it is accepted for.
+    classes: Vec<&'p Class>,
+}
+
+impl Decision<'_> {
+    /// How long it is kept, counted from `from`: in the class that keeps longest among its recipients'.
+    pub fn retention(&self, from: Timestamp) -> Retention {
+        class::longest(self.classes.iter().copied(), from).unwrap_or_else(Retention::forever)
+    }
+}
+
 impl Policy {
     /// Judges a message: one ruling per recipient, in envelope order.
     pub fn judge(&self, facts: &Facts) -> Ruling {
+        self.decide(facts).ruling
+    }
+
+    /// Judges a message, and says in which classes.
+    pub fn decide(&self, facts: &Facts) -> Decision<'_> {
         let message = Message {
             direction: facts.direction,
             sender: Party::sender(facts.sender.as_ref()),
             subjects: facts.subjects.iter().map(|subject| super::Folded::new(subject)).collect(),
         };
         let standing: Vec<&Rule> = self.rules.iter().filter(|r| r.when.holds_for_message(&message)).collect();
-        let recipients = facts.recipients.iter().map(|r| judge_recipient(&standing, facts, r)).collect();
-        Ruling { recipients, policy_digest: self.digest() }
+        let judged: Vec<Judged<'_>> = facts.recipients.iter().map(|r| judge_recipient(&standing, facts, r)).collect();
+        let names: BTreeSet<&str> = judged.iter().filter_map(|judged| judged.class).collect();
+        let classes = self.classes().iter().filter(|class| names.contains(class.name.as_str())).collect();
+        let recipients = judged.into_iter().map(|judged| judged.ruling).collect();
+        Decision { ruling: Ruling { recipients, policy_digest: self.digest() }, classes }
     }
 }
 
-fn judge_recipient(standing: &[&Rule], facts: &Facts, recipient: &RecipientFacts) -> RecipientRuling {
+/// A recipient's ruling and class; no class where the message is refused.
+struct Judged<'p> {
+    ruling: RecipientRuling,
+    class: Option<&'p str>,
+}
+
+fn judge_recipient<'p>(standing: &[&'p Rule], facts: &Facts, recipient: &RecipientFacts) -> Judged<'p> {
     let party = Party::mailbox(&recipient.address);
     let rules: Vec<&Rule> = standing.iter().copied().filter(|r| r.when.holds_for_recipient(&party)).collect();
     let mut case = Case { facts, recipient, orders: Orders::of(&rules, facts), why: Vec::new() };
     let disposition = case.decide();
-    RecipientRuling { disposition, why: case.why }
+    let class = matches!(disposition, Disposition::Deliver(_)).then(|| case.class(&rules));
+    Judged { ruling: RecipientRuling { disposition, why: case.why }, class }
 }
 
 /// An action's value and the rule that set it, `None` for the default.
@@ -122,6 +159,15 @@ impl Case<'_, '_> {
             Some(treatment) => Disposition::Deliver(treatment),
             None => self.without(wish, &abilities),
         }
+    }
+
+    /// The class that the first rule gives which gives one. What no rule gives is the default, of which nothing is told.
+    fn class<'p>(&mut self, rules: &[&'p Rule]) -> &'p str {
+        let given = rules.iter().find_map(|rule| Some((rule.then.class.as_deref()?, *rule)));
+        if let Some((class, rule)) = given {
+            self.tell("class", class, rule.place());
+        }
+        given.map_or(CLASS_DEFAULT, |(class, _)| class)
     }
 
     /// What the rules ask for, less what the message carries.

@@ -1,16 +1,21 @@
 //! Loading: policy texts in, a policy or every fault out. Never loads a part: one fault anywhere and there is no policy.
 
+use super::class::Class;
 use super::fault::{Document, Fault};
 use super::read;
 use super::rule::Rule;
+use super::words;
 use crate::crypto::Sha256;
-use std::collections::HashMap;
+use crate::mail::retention::CLASS_DEFAULT;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Octets of all policy files together.
 pub const POLICY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rules of all policy files together.
 pub const RULES_MAX: usize = 10_000;
+/// Classes of all policy files together: each makes segments of its own.
+pub const CLASSES_MAX: usize = 100;
 /// Faults that are reported; more help nobody.
 const FAULTS_MAX: usize = 100;
 
@@ -27,6 +32,7 @@ pub struct Source {
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub(super) rules: Vec<Rule>,
+    classes: Vec<Class>,
     digest: [u8; 32],
 }
 
@@ -34,6 +40,20 @@ impl Policy {
     /// SHA-256 over the texts in load order, each behind its length as u64 big-endian.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+    /// The classes in the order they stand, `default` among them.
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+    /// The class of this name.
+    pub fn class(&self, name: &str) -> Option<&Class> {
+        self.classes.iter().find(|class| class.name == name)
+    }
+    /// Classes that no rule names: no mail gets them.
+    pub fn unused_classes(&self) -> Vec<&Class> {
+        let names: HashSet<&str> = self.rules.iter().filter_map(|rule| rule.then.class.as_deref()).collect();
+        let is_used = |class: &&Class| class.name == CLASS_DEFAULT || names.contains(class.name.as_str());
+        self.classes.iter().filter(|class| !is_used(class)).collect()
     }
     /// The rules in the order they are asked.
     pub fn rules(&self) -> &[Rule] {
@@ -44,7 +64,7 @@ impl Policy {
 /// Reads policy files in the order given, which is the order in which rules are asked. No files: no rule, nothing changed.
 pub fn load(sources: &[Source]) -> Result<Policy, Vec<Fault>> {
     let mut faults = Vec::new();
-    let mut found = Vec::new();
+    let (mut found, mut classes) = (Vec::new(), Vec::new());
     let mut octets = 0;
     for source in sources {
         let document = Document::new(&source.name, &source.text);
@@ -53,23 +73,63 @@ pub fn load(sources: &[Source]) -> Result<Policy, Vec<Fault>> {
             faults.push(document.fault(0..0, format!("the policy is larger than {POLICY_BYTES_MAX} octets"), None));
             break;
         }
-        for rule in read::rules(&document, &source.text, &mut faults) {
-            found.push((document.clone(), rule));
-        }
+        let read::Found { rules, classes: more } = read::read(&document, &source.text, &mut faults);
+        found.extend(rules.into_iter().map(|rule| (document.clone(), rule)));
+        classes.extend(more.into_iter().map(|class| (document.clone(), class)));
     }
+    refuse_classes(&classes, &mut faults);
+    refuse_unknown_classes(&found, &classes, &mut faults);
     refuse_too_many(&found, &mut faults);
     refuse_same_names(&found, &mut faults);
     if !faults.is_empty() {
         faults.truncate(FAULTS_MAX);
         return Err(faults);
     }
-    Ok(Policy { rules: found.into_iter().map(|(_, placed)| placed.rule).collect(), digest: digest(sources) })
+    let mut classes: Vec<Class> = classes.into_iter().map(|(_, placed)| placed.class).collect();
+    if classes.iter().all(|class| class.name != CLASS_DEFAULT) {
+        classes.insert(0, Class::default());
+    }
+    let rules = found.into_iter().map(|(_, placed)| placed.rule).collect();
+    Ok(Policy { rules, classes, digest: digest(sources) })
 }
 
 /// A rule and where its name stands.
 pub(super) struct Placed {
     pub rule: Rule,
     pub name_span: Range<usize>,
+    /// Where it names a class.
+    pub class_span: Option<Range<usize>>,
+}
+
+/// A class and where its name stands.
+pub(super) struct PlacedClass {
+    pub class: Class,
+    pub name_span: Range<usize>,
+}
+
+/// Too many, or two of one name.
+fn refuse_classes(classes: &[(Document, PlacedClass)], faults: &mut Vec<Fault>) {
+    if let Some((document, placed)) = classes.get(CLASSES_MAX) {
+        faults.push(document.fault(placed.name_span.clone(), format!("more than {CLASSES_MAX} classes"), None));
+    }
+    let mut first: HashMap<&str, &Class> = HashMap::new();
+    for (document, PlacedClass { class, name_span }) in classes {
+        let Some(other) = first.insert(&class.name, class) else { continue };
+        let message = format!("a class named \"{}\" stands in {}:{} already", class.name, other.file, other.line);
+        faults.push(document.fault(name_span.clone(), message, Some("every name stands for one class".into())));
+    }
+}
+
+fn refuse_unknown_classes(found: &[(Document, Placed)], classes: &[(Document, PlacedClass)], faults: &mut Vec<Fault>) {
+    let known: Vec<&str> = classes.iter().map(|(_, placed)| placed.class.name.as_str()).collect();
+    let known = [&[CLASS_DEFAULT], &known[..]].concat();
+    for (document, placed) in found {
+        let (Some(name), Some(span)) = (&placed.rule.then.class, &placed.class_span) else { continue };
+        if !known.contains(&name.as_str()) {
+            let help = words::help(name, &known);
+            faults.push(document.fault(span.clone(), format!("no class is named \"{name}\""), Some(help)));
+        }
+    }
 }
 
 fn refuse_too_many(found: &[(Document, Placed)], faults: &mut Vec<Fault>) {
@@ -80,7 +140,7 @@ fn refuse_too_many(found: &[(Document, Placed)], faults: &mut Vec<Fault>) {
 
 fn refuse_same_names(found: &[(Document, Placed)], faults: &mut Vec<Fault>) {
     let mut first: HashMap<&str, &Rule> = HashMap::new();
-    for (document, Placed { rule, name_span }) in found {
+    for (document, Placed { rule, name_span, .. }) in found {
         if rule.name.is_empty() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Reading: one policy file's TOML into rules. Total: every value is a rule's, or a fault with its place; nothing is skipped.
+//! Reading: one policy file's TOML into rules and classes. Total: every value is a rule's, or a fault with its place; nothing is skipped.
 //!
 //! ```toml
 //! [[rule]]
@@ -7,9 +7,11 @@
 //! then = { encrypt = "required", sign = "if-possible", format = ["smime", "openpgp"], no_key = "refuse" }
 //! ```
 
+mod class;
+
 use super::fault::{Document, Fault};
 use super::glob::Glob;
-use super::load::Placed;
+use super::load::{Placed, PlacedClass};
 use super::pattern::AddressPattern;
 use super::rule::{NoKey, Rule, Test, Then, When};
 use super::{Format, GLOB_CHARS_MAX, Need, words};
@@ -25,10 +27,10 @@ const REFUSE_CHARS_MAX: usize = 400;
 /// Entries of one list.
 const ENTRIES_MAX: usize = 10_000;
 
-const TOP_KEYS: &[&str] = &["rule"];
+const TOP_KEYS: &[&str] = &["rule", "class"];
 const RULE_KEYS: &[&str] = &["name", "when", "then"];
 const WHEN_KEYS: &[&str] = &["direction", "sender", "recipient", "subject"];
-const THEN_KEYS: &[&str] = &["sign", "encrypt", "format", "no_key", "refuse"];
+const THEN_KEYS: &[&str] = &["sign", "encrypt", "format", "no_key", "refuse", "class"];
 
 const DIRECTIONS: &[(&str, Direction)] =
     &[("outbound", Direction::Outbound), ("inbound", Direction::Inbound), ("journal", Direction::Journal)];
@@ -39,16 +41,24 @@ const NO_KEYS: &[(&str, NoKey)] = &[("refuse", NoKey::Refuse), ("danger_send_pla
 
 type Value<'t> = Spanned<DeValue<'t>>;
 
-/// Reads all rules of a file. What is wrong goes to `faults`; the rules are then worth nothing.
-pub(super) fn rules(document: &Document, text: &str, faults: &mut Vec<Fault>) -> Vec<Placed> {
+/// What stands in a file.
+#[derive(Default)]
+pub(super) struct Found {
+    pub rules: Vec<Placed>,
+    pub classes: Vec<PlacedClass>,
+}
+
+/// Reads all rules and classes of a file. What is wrong goes to `faults`; the rest is then worth nothing.
+pub(super) fn read(document: &Document, text: &str, faults: &mut Vec<Fault>) -> Found {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What recovery made of a broken text would only give faults that are not there.
         faults.extend(errors.iter().map(|e| document.fault(e.span().unwrap_or(0..0), e.message(), None)));
-        return Vec::new();
+        return Found::default();
     }
     let mut reader = Reader { document, faults };
-    reader.file(table.get_ref())
+    reader.refuse_unknown(table.get_ref(), TOP_KEYS);
+    Found { rules: reader.rules(table.get_ref()), classes: reader.classes(table.get_ref()) }
 }
 
 struct Reader<'d> {
@@ -57,8 +67,7 @@ struct Reader<'d> {
 }
 
 impl Reader<'_> {
-    fn file(&mut self, table: &DeTable<'_>) -> Vec<Placed> {
-        self.refuse_unknown(table, TOP_KEYS);
+    fn rules(&mut self, table: &DeTable<'_>) -> Vec<Placed> {
         let Some(value) = table.get("rule") else { return Vec::new() };
         match value.get_ref() {
             DeValue::Array(rules) => rules.iter().filter_map(|rule| self.rule(rule)).collect(),
@@ -84,7 +93,9 @@ impl Reader<'_> {
             ),
         };
         let (file, line) = (self.document.name().to_owned(), self.document.line(value.span().start));
-        Some(Placed { rule: Rule { name, file, line, when, then }, name_span })
+        let then_table = table.get("then").and_then(|then| then.get_ref().as_table());
+        let class_span = then_table.and_then(|then| then.get("class")).map(Value::span);
+        Some(Placed { rule: Rule { name, file, line, when, then }, name_span, class_span })
     }
 
     fn name(&mut self, table: &DeTable<'_>, rule: &Range<usize>) -> (String, Range<usize>) {
@@ -133,6 +144,7 @@ impl Reader<'_> {
             format: table.get("format").map(|v| self.formats(v)),
             no_key: table.get("no_key").and_then(|v| self.one_word(v, "`no_key`", NO_KEYS)),
             refuse: table.get("refuse").and_then(|v| self.refusal(v)),
+            class: table.get("class").and_then(|v| self.string(v, "`class`")).map(str::to_owned),
         }
     }
 
@@ -308,7 +320,7 @@ mod tests {
     fn unknown_words_name_their_place_and_neighbour() {
         for (text, expected) in [
             ("[[rules]]\n", "1:3 unknown key `rules` | did you mean `rule`?"),
-            ("[list.x]\na = 1", "1:2 unknown key `list` | known here: rule"),
+            ("[list.x]\na = 1", "1:2 unknown key `list` | known here: rule, class"),
             (&rule("sneder = 'a'", "sign = 'never'"), "3:10 unknown key `sneder` | did you mean `sender`?"),
             (&rule("", "quarantine = 'a'"), "4:10 unknown key `quarantine` | known here: sign, encrypt"),
             (&rule("", "decrypt = 'required'"), "4:10 unknown key `decrypt` | did you mean `encrypt`?"),

@@ -52,6 +52,8 @@ pub(super) struct Then {
     pub format: Option<Vec<Format>>,
     pub no_key: Option<NoKey>,
     pub refuse: Option<String>,
+    /// The name of a class that the policy has.
+    pub class: Option<String>,
 }
 
 /// What conditions see of a message, the same for all its recipients.

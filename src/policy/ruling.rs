@@ -83,7 +83,7 @@ pub enum Disposition {
 /// One line of a ruling's explanation: which rule set which action, or which fact decided.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct Why {
-    /// The action (`sign`, `encrypt`, `format`, `no_key`, `refuse`) or what was considered (`author`, `signing key`,
+    /// The action (`sign`, `encrypt`, `format`, `no_key`, `refuse`, `class`) or what was considered (`author`, `signing key`,
     /// `recipient key`).
     #[n(0)]
     pub action: String,

@@ -11,7 +11,7 @@ use sealpost::clock::{Clock, SystemClock};
 use sealpost::crypto::{Secret, hpke};
 use sealpost::durable::RealDisk;
 use sealpost::journal::{AcceptDraft, Journal, Keys, RenditionDraft, Replay, Settings};
-use sealpost::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient};
+use sealpost::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient, Retention};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -56,7 +56,7 @@ fn accept(n: u64) -> AcceptDraft {
             at: now,
         },
         ruling: vec![0x80; 200],
-        class: "default".into(),
+        retention: Retention::forever(),
         renditions: vec![RenditionDraft {
             recipients: vec![0],
             prefix: b"Received: from a bench\r\n".repeat(8),

@@ -18,6 +18,7 @@ mod protection;
 mod queue;
 mod readers;
 mod refusals;
+mod retention;
 mod routes;
 mod sealing;
 mod tamper;

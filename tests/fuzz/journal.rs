@@ -5,7 +5,9 @@ use sealpost::clock::SystemClock;
 use sealpost::crypto::Secret;
 use sealpost::crypto::hpke;
 use sealpost::durable::RealDisk;
-use sealpost::journal::{FILE_BYTES_MIN, Journal, Keys, Leaf, Settings, inspect, read_ring};
+use sealpost::journal::{
+    FILE_BYTES_MIN, GROUP_BYTES_MAX, Journal, Keys, Leaf, Settings, encode_group, inspect, parse_group, read_ring,
+};
 use std::sync::{Arc, mpsc};
 
 /// Octets of a header area; batches lie between two of them.
@@ -46,6 +48,18 @@ fn leaf(input: &[u8]) {
     let Some(leaf) = Leaf::parse(input) else { return };
     assert_eq!(leaf.octets(), input);
     assert!(leaf.gap_range().is_none() || input.len() == 18);
+}
+
+fn group(input: &[u8]) {
+    let Some(members) = parse_group(input) else { return };
+    let leaves: Vec<Leaf> = members.iter().map(|octets| Leaf::parse(octets).expect("a leaf")).collect();
+    assert_eq!(encode_group(&leaves).as_deref(), Some(input).filter(|octets| octets.len() <= GROUP_BYTES_MAX));
+}
+
+#[test]
+fn journal_groups_of_leaves() {
+    let sample = encode_group(&[Leaf::gap(1, 2), Leaf::gap(3, 4)]).expect("a group");
+    run("journal groups of leaves", &[&sample, b""], &[b"\x00\x02", b"\xff\xff", b"\x04\x01", b"\x00"], group);
 }
 
 fn ring(input: &[u8]) {

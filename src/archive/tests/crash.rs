@@ -1,9 +1,9 @@
 //! The power goes at every operation of a seal pass; whatever the disk kept, everything accepted is sealed exactly once.
 
 use super::disk::{FakeDisk, Faults, Random};
-use super::world::{World, message};
-use crate::mail::MailId;
-use std::collections::BTreeMap;
+use super::world::{World, kept, message};
+use crate::mail::{MailId, Retention};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,6 +35,29 @@ fn scene(leaves_before: usize) -> Scene {
     Scene { disk, world, mails }
 }
 
+/// The same over four classes and buckets: three segments in the pass that is interrupted, one of them for events alone.
+fn scene_of_classes(leaves_before: usize) -> Scene {
+    let disk = FakeDisk::default();
+    let world = World::new(Arc::new(disk.clone()), Path::new("/gw"));
+    world.append_anchors(leaves_before);
+    let mut mails = BTreeMap::new();
+    let mut accept = |n: usize, retention: Retention| {
+        let octets = message(n);
+        let id = world.accept_in(&octets, retention);
+        mails.insert(id, octets);
+        id
+    };
+    accept(10, Retention::forever());
+    let early = accept(300, kept("tax", 365));
+    world.seal();
+    let new = accept(5000, kept("short", 30));
+    world.deliver(early, 0);
+    accept(70, Retention::forever());
+    world.deliver(new, 1);
+    accept(80, kept("short", 31));
+    Scene { disk, world, mails }
+}
+
 /// Restarts on what the disk has, seals, and holds the whole archive against what was accepted.
 fn check(scene: Scene, seed: u64) {
     let Scene { disk, world, mails } = scene;
@@ -56,7 +79,20 @@ fn check(scene: Scene, seed: u64) {
         }
     }
     assert_eq!(sealed, mails, "seed {seed}");
+    assert_whole_passes(&world);
     assert_no_leftovers(&world);
+}
+
+/// Every pass has all of its segments, one for each class and bucket.
+fn assert_whole_passes(world: &World) {
+    let segments = world.archive.segments().expect("segments");
+    for pass in segments.chunk_by(|one, next| one.seal.through == next.seal.through) {
+        let parts: Vec<(u64, u32)> = pass.iter().map(|info| (info.seal_index, info.seal.part)).collect();
+        let whole = (pass[0].seal_index..).zip(0..pass[0].seal.parts).collect::<Vec<_>>();
+        assert_eq!(parts, whole);
+        let groups = pass.iter().map(|info| (info.seal.class.clone(), info.seal.expires)).collect::<BTreeSet<_>>();
+        assert_eq!(groups.len(), pass.len());
+    }
 }
 
 fn assert_no_leftovers(world: &World) {
@@ -67,20 +103,19 @@ fn assert_no_leftovers(world: &World) {
     }
 }
 
-fn operations(leaves_before: usize) -> u64 {
-    let scene = scene(leaves_before);
+fn operations(scene: Scene) -> u64 {
     let before = scene.disk.operations();
     scene.world.seal();
     scene.disk.operations() - before
 }
 
 /// `faults` makes the disk fail at an operation counted from now.
-fn fail_everywhere(leaves_before: usize, faults: fn(u64) -> Faults, seeds: u64) {
-    let total = operations(leaves_before);
+fn fail_everywhere(scene: impl Fn() -> Scene, faults: fn(u64) -> Faults, seeds: u64) {
+    let total = operations(scene());
     assert!(total > 20, "a pass has many steps");
     for step in 1..=total + 2 {
         for seed in 0..seeds {
-            let scene = scene(leaves_before);
+            let scene = scene();
             scene.disk.set(faults(scene.disk.operations() + step));
             let sealed = scene.world.archive.seal(&scene.world.journal, scene.world.clock.as_ref());
             assert!(sealed.is_ok() || step <= total, "step {step}: {sealed:?}");
@@ -92,20 +127,37 @@ fn fail_everywhere(leaves_before: usize, faults: fn(u64) -> Faults, seeds: u64) 
 #[test]
 fn power_lost_at_every_step() {
     let faults = |at| Faults { power_off_at: Some(at), ..Faults::default() };
-    fail_everywhere(0, faults, 1);
+    fail_everywhere(|| scene(0), faults, 1);
 }
 
 #[test]
 fn power_lost_at_every_step_over_a_tiles_border() {
     let faults = |at| Faults { power_off_at: Some(at), ..Faults::default() };
-    fail_everywhere(250, faults, 1);
+    fail_everywhere(|| scene(250), faults, 1);
+}
+
+#[test]
+fn power_lost_at_every_step_of_a_pass_with_several_segments() {
+    let faults = |at| Faults { power_off_at: Some(at), ..Faults::default() };
+    fail_everywhere(|| scene_of_classes(0), faults, 1);
+    // The SEAL leaves of the pass lie on both sides of the border.
+    fail_everywhere(|| scene_of_classes(244), faults, 1);
 }
 
 #[test]
 fn one_failed_operation_and_the_same_process_goes_on() {
-    let total = operations(0);
+    goes_on(|| scene(0));
+}
+
+#[test]
+fn one_failed_operation_in_a_pass_with_several_segments_and_the_same_process_goes_on() {
+    goes_on(|| scene_of_classes(0));
+}
+
+fn goes_on(scene: impl Fn() -> Scene) {
+    let total = operations(scene());
     for step in 1..=total {
-        let scene = scene(0);
+        let scene = scene();
         let at = scene.disk.operations() + step;
         scene.disk.set(Faults { fail_at: Some(at), ..Faults::default() });
         let first = scene.world.archive.seal(&scene.world.journal, scene.world.clock.as_ref());

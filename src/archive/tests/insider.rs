@@ -5,10 +5,10 @@ use super::super::seal::Means;
 use super::super::segment_writer::{Message, Plan, SegmentWriter};
 use super::super::*;
 use super::disk::FakeDisk;
-use super::world::{World, message};
+use super::world::{World, kept, message};
 use crate::clock::Clock;
 use crate::crypto::random;
-use crate::journal::Sealable;
+use crate::journal::{LEAF_VERSION, Leaf, LeafKind, Sealable};
 use crate::mail::summary::summarize;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ fn seal_other(world: &World, change: impl FnOnce(&mut Sealable)) {
     change(&mut sealable);
     let archive = &world.archive;
     let means = Means { journal: &world.journal, clock: world.clock.as_ref(), summarize };
-    let seal = archive.write_segment(&means, segment(world), &sealable, through).expect("written");
-    seal::append(&world.journal, seal.to_leaf().expect("a leaf")).expect("appended");
+    let seals = archive.write_pass(&means, &sealable, through).expect("written");
+    seal::append(&world.journal, &seal::leaves(&seals).expect("leaves")).expect("appended");
     archive.reconcile(&world.journal).expect("reconciled");
 }
 
@@ -82,12 +82,92 @@ fn other_octets_than_were_accepted_are_noticed_with_the_key() {
         (entry.mek().expect("a key"), entry.accept_index, entry.id, entry.accepted_at);
     writer.message(&Message { mek, accept_index, id, accepted_at, slice: 1, octets, meta: &meta }).expect("added");
     let written = writer.finish(wraps).expect("written");
-    let seal = world.archive.describe(&written, accept_index + 1, Vec::new());
-    world.archive.publish(&seal, &written).expect("published");
-    seal::append(&world.journal, seal.to_leaf().expect("a leaf")).expect("appended");
+    let group = group::Group::of(&entry.retention());
+    let seal = seal::Pass::behind(&world.archive, accept_index + 1, 1).describe(&written, &group);
+    world.archive.publish(&[(seal.clone(), written)]).expect("published");
+    seal::append(&world.journal, &seal::leaves(&[seal]).expect("leaves")).expect("appended");
     world.archive.reconcile(&world.journal).expect("reconciled");
     assert!(world.verify(None).is_ok(), "nothing to see without the key");
     let report = world.verify(Some(&world.unlock()));
     let details: Vec<_> = report.findings.iter().map(|f| (f.level, f.detail.as_str())).collect();
     assert_eq!(details, [(2, "unit 0: the octets are not those that were accepted")]);
+}
+
+/// A pass of two segments whose SEAL leaves `change` has changed.
+fn seal_two(change: impl FnOnce(&mut Vec<Seal>)) -> (World, Report) {
+    let world = world();
+    world.accept_in(&message(7), kept("tax", 10));
+    let through = world.journal.durable_leaves();
+    let sealable = world.journal.sealable(through);
+    let means = Means { journal: &world.journal, clock: world.clock.as_ref(), summarize };
+    let mut seals = world.archive.write_pass(&means, &sealable, through).expect("written");
+    change(&mut seals);
+    seal::append(&world.journal, &seal::leaves(&seals).expect("leaves")).expect("appended");
+    world.archive.reconcile(&world.journal).expect("reconciled");
+    let report = world.verify(Some(&world.unlock()));
+    (world, report)
+}
+
+/// The findings in short.
+fn told(report: &Report) -> Vec<(u8, FaultKind, String)> {
+    report.findings.iter().map(|f| (f.level, f.kind, f.detail.clone())).collect()
+}
+
+#[test]
+fn a_segment_left_out_of_its_pass_is_missing() {
+    assert!(seal_two(|_| {}).1.is_ok());
+    let (_, report) = seal_two(|seals| drop(seals.pop()));
+    let expected = [
+        (0, FaultKind::Missing, "its seal pass has 2 segments, those after 1 are missing".to_owned()),
+        (0, FaultKind::Missing, "an accepted message is in no segment".to_owned()),
+    ];
+    assert_eq!(told(&report), expected);
+    let (world, report) = seal_two(|seals| drop(seals.remove(0)));
+    assert_eq!(report.missing, 3, "{report:?}");
+    assert!(told(&report).contains(&(
+        0,
+        FaultKind::Inconsistent,
+        "does not continue the SEAL leaf before it".to_owned()
+    )));
+    drop(world);
+}
+
+#[test]
+fn segments_of_a_pass_in_another_order_are_noticed() {
+    let (_, report) = seal_two(|seals| seals.swap(0, 1));
+    assert!(report.findings.iter().any(|f| f.kind == FaultKind::Inconsistent && f.object.starts_with("leaf ")));
+}
+
+#[test]
+fn a_pass_whose_segments_end_at_different_leaves_is_noticed() {
+    let (_, report) = seal_two(|seals| seals[1].through -= 1);
+    assert!(report.findings.iter().any(|f| f.kind == FaultKind::Inconsistent && f.object.starts_with("leaf ")));
+}
+
+#[test]
+fn a_segment_of_another_class_or_bucket_than_its_mail_is_noticed_with_the_key() {
+    for change in [
+        (|seal| seal.class = "default".into()) as fn(&mut Seal),
+        |seal| seal.expires = seal.expires.map(|month| month - 1),
+        |seal| seal.protected = Some(1),
+    ] {
+        let (_, report) = seal_two(|seals| change(&mut seals[1]));
+        let detail = "unit 0: the segment is of another class or bucket than the unit".to_owned();
+        assert_eq!(told(&report), [(2, FaultKind::Inconsistent, detail)]);
+    }
+}
+
+#[test]
+fn an_act_that_a_seal_leaf_hides_is_noticed() {
+    let world = world();
+    let hold = Leaf::new(LeafKind::Hold, vec![LEAF_VERSION]).expect("short");
+    let hold = seal::append(&world.journal, &[hold]).expect("appended");
+    world.seal();
+    assert_eq!(world.archive.last_segment().map(|info| info.seal.acts), Some(Some(hold)));
+    assert!(world.verify(None).is_ok());
+    for acts in [None, Some(hold - 1)] {
+        let (_, report) = seal_two(|seals| seals.iter_mut().for_each(|seal| seal.acts = acts));
+        let expected = if acts.is_none() { 0 } else { 2 };
+        assert_eq!(report.findings.len(), expected, "{report:?}");
+    }
 }

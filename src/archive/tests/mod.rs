@@ -2,6 +2,7 @@
 
 mod acts;
 mod acts_crash;
+mod acts_expire;
 mod acts_gnupg;
 mod classes;
 mod crash;

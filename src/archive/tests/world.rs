@@ -21,6 +21,7 @@ use crate::mail::Direction;
 use crate::mail::Envelope;
 use crate::mail::MailId;
 use crate::mail::Recipient;
+use crate::mail::Retention;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -124,11 +125,15 @@ impl World {
     }
 
     pub fn accept(&self, octets: &[u8]) -> MailId {
+        self.accept_in(octets, Retention::forever())
+    }
+
+    pub fn accept_in(&self, octets: &[u8], retention: Retention) -> MailId {
         let id = MailId::new(self.clock.now(), random::bytes().expect("random"));
         let mut draft = self.journal.draft(id).expect("a draft");
         draft.append(octets).expect("appended");
         let (sender, receiver) = mpsc::channel();
-        draft.commit(accept_draft(self.clock.now()), Box::new(move |r| sender.send(r).expect("sent")));
+        draft.commit(accept_draft(self.clock.now(), retention), Box::new(move |r| sender.send(r).expect("sent")));
         receiver.recv().expect("an answer").expect("accepted")
     }
 
@@ -180,6 +185,11 @@ impl World {
     }
 }
 
+/// Kept in a class until so many days after the start.
+pub fn kept(class: &str, days: i64) -> Retention {
+    Retention { class: class.into(), keep_until: Some(start().plus_s(days * 86_400)), protected_until: None }
+}
+
 /// A message of about `n` octets.
 pub fn message(n: usize) -> Vec<u8> {
     let mut text = format!("From: a@example.org\r\nTo: b@example.net\r\nSubject: number {n}\r\n\r\n");
@@ -189,7 +199,7 @@ pub fn message(n: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn accept_draft(at: Timestamp) -> AcceptDraft {
+fn accept_draft(at: Timestamp, retention: Retention) -> AcceptDraft {
     let address = |text| Address::parse(text).expect("an address");
     let rendition =
         RenditionDraft { recipients: vec![0, 1], prefix: b"Received: by gw.example.org\r\n".to_vec(), content: None };
@@ -214,7 +224,7 @@ fn accept_draft(at: Timestamp) -> AcceptDraft {
             at,
         },
         ruling: vec![0x80],
-        class: "default".into(),
+        retention,
         renditions: vec![rendition],
     }
 }

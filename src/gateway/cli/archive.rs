@@ -5,7 +5,7 @@ use super::out::{Form, Reader};
 use super::{Failure, Out, ask, talk};
 use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::durable::{Disk, RealDisk};
 use crate::gateway::config::Config;
 use crate::gateway::control::Request;
@@ -34,8 +34,20 @@ const STATUS: [&str; 10] = [
     "sealed_through",
 ];
 /// The order in which people are told of a message.
-const SHOWN: [&str; 11] =
-    ["id", "accepted_at", "direction", "class", "from", "to", "subject", "message_id", "size", "mailbox", "uid"];
+const SHOWN: [&str; 12] = [
+    "id",
+    "accepted_at",
+    "direction",
+    "class",
+    "keep_until",
+    "from",
+    "to",
+    "subject",
+    "message_id",
+    "size",
+    "mailbox",
+    "uid",
+];
 
 /// Runs one of the commands.
 pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failure> {
@@ -178,6 +190,7 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
         }
         let mut shown = rows::archive::message(row);
         shown["client"] = Value::from(accept.client.ip.to_string());
+        shown["protected_until"] = Value::from(accept.protected_until.map(Timestamp::rfc3339));
         shown["ehlo"] = Value::from(accept.client.ehlo.clone());
         shown["protocol"] = Value::from(accept.client.protocol.clone());
         let results: Vec<ResultRecord> = meta.results.into_iter().chain(room.late_results(row)?).collect();

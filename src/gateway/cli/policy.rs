@@ -17,7 +17,19 @@ pub fn run(command: Policy, config: impl Fn() -> Result<PathBuf, files::Error>, 
                 files::policy_files(&named)?
             };
             let digest = crate::crypto::hash::hex(&policy.digest());
-            out.record(&["ok", "rules"], &json!({"ok": true, "rules": policy.rules().len(), "digest": digest}))
+            let unused = policy.unused_classes();
+            for class in &unused {
+                // Talk: the policy is good, and does less than it seems to.
+                eprintln!(
+                    "warning: no rule gives the class \"{}\" ({}:{})\nhelp: then = {{ class = \"{0}\" }}",
+                    class.name, class.file, class.line
+                );
+            }
+            let unused: Vec<&str> = unused.iter().map(|class| class.name.as_str()).collect();
+            let (rules, classes) = (policy.rules().len(), policy.classes().len());
+            let row =
+                json!({"ok": true, "rules": rules, "classes": classes, "unused_classes": unused, "digest": digest});
+            out.record(&["ok", "rules", "classes"], &row)
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::dsn::{self, About, Action, Report, Return};
 use crate::gateway::post::{Post, is_large};
 use crate::journal::{self, AcceptDraft, Entry, Outcome, RecipientResult, RenditionDraft};
-use crate::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient};
+use crate::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient, Retention};
 use crate::policy::{Disposition, RecipientRuling, Ruling, Treatment, Why};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
@@ -58,7 +58,9 @@ pub async fn tell_sender(post: &Arc<Post>, news: News<'_>) -> Result<Told, journ
         message: &message,
         wanted: wanted(&entry.accept.envelope),
     });
-    accept(post, id, envelope(entry, sender, &octets), &octets).await.map(|()| Told::Yes)
+    // What is said about a message is kept as long as the message, and goes with it.
+    let news = Composed { envelope: envelope(entry, sender, &octets), retention: entry.accept.retention() };
+    accept(post, id, news, &octets).await.map(|()| Told::Yes)
 }
 
 /// Whether the sender wants to know of this: RFC 3461 section 4.1; without NOTIFY, of failures and delays.
@@ -145,7 +147,13 @@ fn envelope(entry: &Entry, to: &Address, octets: &[u8]) -> Envelope {
     }
 }
 
-async fn accept(post: &Arc<Post>, id: MailId, envelope: Envelope, octets: &[u8]) -> Result<(), journal::Error> {
+/// A notification but for its octets.
+struct Composed {
+    envelope: Envelope,
+    retention: Retention,
+}
+
+async fn accept(post: &Arc<Post>, id: MailId, news: Composed, octets: &[u8]) -> Result<(), journal::Error> {
     let mut draft = post.journal().draft(id)?;
     draft.append(octets)?;
     let why = Why { action: "deliver".into(), value: "plain".into(), because: "delivery status notification".into() };
@@ -154,10 +162,10 @@ async fn accept(post: &Arc<Post>, id: MailId, envelope: Envelope, octets: &[u8])
     let (done, durable) = oneshot::channel();
     let accept = AcceptDraft {
         accepted_at: post.now(),
-        envelope,
+        envelope: news.envelope,
         client: ourselves(post),
         ruling: minicbor::to_vec(&ruling).map_err(|e| journal::Error::Unavailable(e.to_string()))?,
-        class: "default".to_owned(),
+        retention: news.retention,
         renditions: vec![RenditionDraft { recipients: vec![0], prefix: Vec::new(), content: None }],
     };
     draft.commit(accept, Box::new(move |result| drop(done.send(result))));

@@ -1,7 +1,8 @@
 //! The archive as rows for people and JSON.
 
-use crate::archive::{Archive, Error, Finding, Report, ResultRecord};
+use crate::archive::{Archive, Census, Error, Finding, Group, Kept, Report, ResultRecord};
 use crate::catalog::Row;
+use crate::clock::Timestamp;
 use crate::crypto::hash;
 use crate::journal::{Journal, LeafEntry, Outcome, RecipientResult};
 use crate::mail::MailId;
@@ -28,7 +29,30 @@ pub fn status(archive: &Archive, journal: Option<&Journal>) -> Result<Value, Err
         "officers": status.officers,
         "threshold": status.threshold,
         "limits": LIMITS,
+        "classes": classes(&status.census),
+        "buckets": buckets(&status.census),
     }))
+}
+
+/// Per retention class.
+fn classes(census: &Census) -> Value {
+    let class = |(class, kept): (&str, Kept)| json!({"class": class, "messages": kept.messages, "stored_bytes": kept.stored_bytes, "segments": kept.segments});
+    census.classes().into_iter().map(class).collect()
+}
+
+/// Per bucket of a class: the month at whose beginning it may expire, and the month before which no order may erase.
+fn buckets(census: &Census) -> Value {
+    let bucket = |(group, kept): (&Group, &Kept)| {
+        json!({
+            "class": group.class,
+            "expires": group.expires_month(),
+            "protected": group.protected_month(),
+            "messages": kept.messages,
+            "stored_bytes": kept.stored_bytes,
+            "segments": kept.segments,
+        })
+    };
+    census.buckets().map(bucket).collect()
 }
 
 /// One sealed message.
@@ -37,6 +61,7 @@ pub fn message(row: &Row) -> Value {
         "id": row.id.to_string(),
         "accepted_at": row.accepted_at.rfc3339(),
         "class": row.class,
+        "keep_until": row.keep_until.map(Timestamp::rfc3339),
         "direction": row.direction,
         "from": row.sender,
         "to": row.recipients,

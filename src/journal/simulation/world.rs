@@ -12,7 +12,7 @@ use super::disk::{FakeDisk, Faults, Random};
 use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::durable::Disk;
-use crate::mail::MailId;
+use crate::mail::{MailId, Retention};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -414,7 +414,7 @@ pub fn accept_draft(recipients: u64, renditions: Vec<RenditionDraft>) -> AcceptD
         envelope: fixtures::envelope(recipients),
         client: fixtures::client(),
         ruling: vec![0x80],
-        class: "default".into(),
+        retention: Retention::forever(),
         renditions,
     }
 }

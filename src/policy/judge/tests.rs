@@ -242,3 +242,47 @@ fn journal_mail_is_never_refused() {
         assert_eq!(judged(then, &inbound) == "plain", then == "sign='never'", "{then}");
     }
 }
+
+/// Two classes and the default, and what of them a message to these recipients gets.
+fn retained(rules: &str, recipients: &[&str]) -> (String, Option<Timestamp>, Option<Timestamp>) {
+    let classes = "[[class]]\nname='tax'\nkeep='6y'\nminimum='5y'\n[[class]]\nname='short'\nkeep='90d'\n";
+    let policy = load(&[Source { name: "p.toml".into(), text: format!("{classes}{rules}") }]).expect("a policy");
+    let missing = || KeyFact::Missing { reason: "none".into() };
+    let recipient = |text: &&str| RecipientFacts { address: address(text), smime: missing(), openpgp: missing() };
+    let facts = Facts { recipients: recipients.iter().map(recipient).collect(), ..facts("") };
+    let retention = policy.decide(&facts).retention(Timestamp::parse_date("2026-11-24").expect("a day"));
+    (retention.class, retention.keep_until, retention.protected_until)
+}
+
+#[test]
+fn a_message_gets_the_class_that_keeps_longest_among_its_recipients() {
+    let day = |text| Timestamp::parse_date(text);
+    let rules = "[[rule]]\nname='a'\nwhen={recipient='@tax.example'}\nthen={class='tax'}\n\
+                 [[rule]]\nname='r'\nwhen={recipient='no@x.example'}\nthen={refuse='no'}\n\
+                 [[rule]]\nname='b'\nwhen={recipient='@short.example'}\nthen={class='short'}\n\
+                 [[rule]]\nname='c'\nwhen={recipient='@tax.example'}\nthen={class='short'}\n";
+    let tax = ("tax".to_owned(), day("2032-11-24"), day("2031-11-24"));
+    assert_eq!(retained(rules, &["a@tax.example"]), tax, "the first rule that gives one");
+    assert_eq!(retained(rules, &["a@short.example"]), ("short".into(), day("2027-02-22"), None));
+    assert_eq!(retained(rules, &["a@short.example", "a@tax.example"]), tax);
+    assert_eq!(retained(rules, &["a@tax.example", "a@short.example"]), tax);
+    let forever = ("default".to_owned(), None, day("2031-11-24"));
+    assert_eq!(retained(rules, &["a@tax.example", "a@other.example"]), forever, "default keeps for ever");
+    assert_eq!(retained(rules, &["no@x.example", "a@short.example"]).0, "short", "refused recipients do not count");
+    let finite = format!("[[class]]\nname='default'\nkeep='1y'\n{rules}");
+    assert_eq!(retained(&finite, &["a@other.example"]), ("default".into(), day("2027-11-24"), None));
+    assert_eq!(retained(&finite, &["a@other.example", "a@tax.example"]), tax);
+    assert_eq!(retained("", &["a@x.example"]), ("default".into(), None, None));
+}
+
+#[test]
+fn the_explanation_says_who_gave_the_class() {
+    let text = "[[class]]\nname='tax'\nkeep='6y'\n[[rule]]\nname='n'\nthen={class='tax'}\n";
+    let policy = load(&[Source { name: "p.toml".into(), text: text.into() }]).expect("a policy");
+    let why = policy.judge(&facts("")).recipients.remove(0).why;
+    let expected = Why { action: "class".into(), value: "tax".into(), because: "rule \"n\" (p.toml:4)".into() };
+    assert_eq!(why.last(), Some(&expected));
+    assert_eq!(policy.unused_classes().len(), 0);
+    let journal = Facts { direction: Direction::Journal, ..facts("") };
+    assert_eq!(policy.decide(&journal).retention(Timestamp::from_s(0)).class, "tax", "copies for the record too");
+}
