@@ -3,7 +3,7 @@
 use super::index::Error;
 use super::key;
 use super::schema;
-use super::sealed::Sealed;
+use super::sealed::{Sealed, Unreadable};
 use super::view::{Mailbox, Message, Unavailable, View};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::{Secret, Sha256};
@@ -236,7 +236,11 @@ impl View for Session {
         else {
             return Ok(None);
         };
-        self.sealed.octets(&segment, slot).map(Some).map_err(|e| Unavailable::Failed(e.to_string()))
+        match self.sealed.octets(&segment, slot) {
+            // Erased since the session looked.
+            Err(Unreadable::Erased) => Ok(None),
+            read => read.map(Some).map_err(|e| Unavailable::Failed(e.to_string())),
+        }
     }
 }
 

@@ -1,12 +1,11 @@
 //! The acts as the catalog follows them: which messages came under holds, which are gone. Needs no key.
 
-use super::leaves::Act;
+use super::leaves::{Act, Erase, Expire};
 use super::locate::Covers;
 use super::locate::Place;
-use super::slots::Ranges;
+use super::slots::Slots;
 use crate::archive::Error;
 use crate::archive::layout::HoldId;
-use crate::archive::layout::SegmentId;
 use crate::archive::open::Archive;
 
 /// One act, or part of one.
@@ -16,8 +15,8 @@ pub enum Followed {
     Held(HoldId, Vec<u64>),
     /// A hold ended.
     Released(HoldId),
-    /// Slots of a segment are gone.
-    Gone(SegmentId, Ranges),
+    /// Messages, by ACCEPT index, are gone.
+    Gone(Vec<u64>),
 }
 
 impl Archive {
@@ -30,27 +29,31 @@ impl Archive {
             match act {
                 Act::Release(release) => followed.push(Followed::Released(release.hold)),
                 Act::Hold(hold) => {
-                    let covers = match &mut covers {
-                        Some(covers) => covers,
-                        none => none.insert(Covers::new(self)?),
-                    };
-                    let mut accepts = Vec::new();
-                    for (segment, ranges) in hold.slots.segments() {
-                        // A segment lost to damage has its own finding.
-                        let Some(number) = covers.number(&segment) else { continue };
-                        let messages = covers.seal(number)?.messages;
-                        for slot in ranges.slots().filter(|slot| *slot < messages) {
-                            accepts.push(covers.accept_index(Place { segment: number, slot })?);
-                        }
-                    }
-                    followed.push(Followed::Held(hold.hold, accepts));
+                    followed.push(Followed::Held(hold.hold, messages(self, &mut covers, &hold.slots)?));
                 }
-                Act::Erase(_) | Act::Expire(_) => {
-                    let gone = act.gone().into_iter().flat_map(|slots| slots.segments());
-                    followed.extend(gone.map(|(segment, ranges)| Followed::Gone(segment, ranges.clone())));
+                Act::Erase(Erase { slots, .. }) | Act::Expire(Expire { slots, .. }) => {
+                    followed.push(Followed::Gone(messages(self, &mut covers, slots)?));
                 }
             }
         }
         Ok((followed, registry.newest()))
     }
+}
+
+/// The messages among slots.
+fn messages<'a>(archive: &'a Archive, covers: &mut Option<Covers<'a>>, slots: &Slots) -> Result<Vec<u64>, Error> {
+    let covers = match covers {
+        Some(covers) => covers,
+        none => none.insert(Covers::new(archive)?),
+    };
+    let mut accepts = Vec::new();
+    for (segment, ranges) in slots.segments() {
+        // A segment lost to damage has its own finding.
+        let Some(number) = covers.number(&segment) else { continue };
+        let below = covers.seal(number)?.messages;
+        for slot in ranges.slots().filter(|slot| *slot < below) {
+            accepts.push(covers.accept_index(Place { segment: number, slot })?);
+        }
+    }
+    Ok(accepts)
 }

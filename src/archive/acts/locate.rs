@@ -10,7 +10,7 @@ use crate::archive::leaf::Seal;
 use crate::archive::open::Archive;
 use crate::archive::open::SegmentInfo;
 use crate::crypto::sha256;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Cover files kept for the next look.
@@ -29,13 +29,16 @@ pub struct Place {
 pub struct Covers<'a> {
     archive: &'a Archive,
     seals: Vec<SegmentInfo>,
+    numbers: HashMap<SegmentId, usize>,
     read: BTreeMap<SegmentId, Arc<Cover>>,
 }
 
 impl<'a> Covers<'a> {
     /// Of all segments sealed so far.
     pub fn new(archive: &'a Archive) -> Result<Covers<'a>, Error> {
-        Ok(Covers { archive, seals: archive.segments()?, read: BTreeMap::new() })
+        let seals = archive.segments()?;
+        let numbers = seals.iter().enumerate().map(|(number, info)| (info.seal.segment, number)).collect();
+        Ok(Covers { archive, seals, numbers, read: BTreeMap::new() })
     }
     /// All segments in log order.
     pub fn segments(&self) -> &[SegmentInfo] {
@@ -104,7 +107,7 @@ impl<'a> Covers<'a> {
 
     /// Which segment has this id.
     pub fn number(&self, segment: &SegmentId) -> Option<usize> {
-        self.seals.iter().position(|info| info.seal.segment == *segment)
+        self.numbers.get(segment).copied()
     }
 }
 
