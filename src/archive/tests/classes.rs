@@ -161,3 +161,34 @@ fn no_step_of_the_log_ends_inside_a_pass() {
         assert_eq!(taken, if step <= before { step } else { before + 3 }, "{step}");
     }
 }
+
+#[test]
+fn the_census_counts_what_was_sealed_since() {
+    let world = world();
+    let counted = |archive: &Archive| -> Vec<(String, u64, u64)> {
+        let census = archive.census().expect("a census");
+        let stored: u64 = census.buckets().map(|(_, kept)| kept.stored_bytes).sum();
+        let totals = archive.last_segment().map(|info| info.seal.totals).unwrap_or_default();
+        assert_eq!(stored, totals.stored_bytes);
+        assert_eq!(census.classes().values().map(|kept| kept.segments).sum::<u64>(), totals.segments);
+        census
+            .buckets()
+            .map(|(g, kept)| (format!("{} {:?}", g.class, g.expires_month()), kept.segments, kept.messages))
+            .collect()
+    };
+    assert_eq!(counted(&world.archive), []);
+    for (n, retention) in [(1, kept("a", 1)), (2, kept("a", 40)), (3, Retention::forever()), (4, kept("a", 1))] {
+        world.accept_in(&message(n), retention);
+    }
+    world.seal();
+    let text = |text: &str| text.to_owned();
+    let first =
+        [(text("a Some(\"2025-01\")"), 1, 2), (text("a Some(\"2025-02\")"), 1, 1), (text("default None"), 1, 1)];
+    assert_eq!(counted(&world.archive), first);
+    assert_eq!(counted(&world.archive), first, "nothing twice");
+    world.accept_in(&message(5), kept("a", 40));
+    world.seal();
+    let second = [first[0].clone(), (text("a Some(\"2025-02\")"), 2, 2), first[2].clone()];
+    assert_eq!(counted(&world.archive), second);
+    assert_eq!(counted(&world.reopen().archive), second);
+}

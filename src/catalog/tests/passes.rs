@@ -66,3 +66,13 @@ fn no_uid_appears_before_a_lower_one_of_its_pass() {
     assert_eq!(uids(&catalog), [3, 4, 5, 6, 7, 8]);
     assert_eq!(catalog.index().expect("indexed").segments, 0, "once");
 }
+
+#[test]
+fn lists_tell_how_long_mail_is_kept() {
+    let world = World::new();
+    let catalog = world.open();
+    let rows = catalog.reader().listing().expect("lists").page(&Query::everything(), 0, 9).expect("rows");
+    let kept: Vec<_> =
+        rows.iter().map(|row| (row.uid, row.keep_until.map(|at| at.ms() - row.accepted_at.ms()))).collect();
+    assert_eq!(kept, [(1, Some(0)), (2, None), (3, None), (4, Some(3000))]);
+}

@@ -2,12 +2,13 @@
 
 use super::super::batch::{BLOCK_BYTES, Head};
 use super::super::header::HEADER_BYTES;
-use super::super::{Error, Journal, LeafKind, Replay};
+use super::super::{Error, Journal, Leaf, LeafKind, Replay};
 use super::disk::Random;
 use super::world::{DIR, World};
 use crate::durable::Disk;
 use crate::mail::MailId;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 /// A closed journal with some messages, one of them streamed.
 fn filled(seed: u64) -> (World, Vec<MailId>) {
@@ -175,4 +176,34 @@ fn whatever_rots_nothing_untrue_comes_back() {
         }
         assert!(lost(&world, &journal).is_empty() || !report.damage.is_empty(), "seed {seed}: lost without a word");
     }
+}
+
+#[test]
+fn leaves_that_belong_together_come_back_together_or_not_at_all() {
+    let mut pristine = World::new(6);
+    pristine.spares = 0;
+    let (journal, _) = pristine.open().expect("opens");
+    let small = pristine.submit(&journal, 10).expect("submitted");
+    pristine.wait(&journal, small).expect("accepted");
+    let leaves: Vec<Leaf> = (0..5).map(|n| Leaf::new(LeafKind::Seal, vec![n; 5000]).expect("short")).collect();
+    let (sender, receiver) = mpsc::channel();
+    journal.append_leaves(&leaves, Box::new(move |result| sender.send(result).expect("sent")));
+    let first = receiver.recv().expect("an answer").expect("durable");
+    journal.close();
+    let path = only_file(&pristine);
+    let file = pristine.disk.read(&path).expect("read");
+    let (start, bytes) = batches(&file).into_iter().find(|(_, bytes)| *bytes > 25_000).expect("the batch of the group");
+    let come_back = |at: usize| {
+        let world = pristine.fork();
+        world.disk.bend(&path, |octets| octets[start + at] ^= 1);
+        let (journal, report) = world.open().expect("opens");
+        check_reported(&world, &journal, &report, &format!("octet {at}"));
+        assert_eq!(lost(&world, &journal), []);
+        let found = journal.leaves(first, usize::MAX);
+        found.iter().filter(|leaf| leaves.iter().any(|one| one.octets()[..] == leaf.octets[..])).count()
+    };
+    // In the batch's head nothing of the frame is hit; in its padding neither.
+    let counts: Vec<usize> = (0..bytes).step_by(997).map(come_back).collect();
+    assert!(counts.iter().all(|count| [0, 5].contains(count)), "{counts:?}");
+    assert!(counts.contains(&0) && counts.contains(&5), "{counts:?}");
 }
