@@ -3,6 +3,7 @@
 
 pub(super) mod desk;
 
+use super::acts::request::ActRequest;
 use super::queue::{Action, Selection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,8 +14,8 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::net::UnixListener;
 
-/// Octets of a request line.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// Octets of a request line: an order may name 100,000 messages.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How long a command waits for a running server's next line.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same when it seals: a large backlog takes minutes.
@@ -47,6 +48,11 @@ pub enum Request {
     },
     /// Leaves of the evidence log that only the journal holds yet, for `archive verify`.
     Leaves,
+    /// Do something to sealed mail.
+    Act {
+        /// What.
+        act: ActRequest,
+    },
     /// Read configuration, policies, keys, accounts and certificates again.
     Reload,
 }
@@ -54,7 +60,7 @@ pub enum Request {
 impl Request {
     fn patience(&self) -> Duration {
         match self {
-            Request::Seal => SEAL_TIMEOUT,
+            Request::Seal | Request::Act { .. } => SEAL_TIMEOUT,
             _ => ANSWER_TIMEOUT,
         }
     }

@@ -1,13 +1,16 @@
 //! The readers' side: unlocks the archive with the officer's key, keeps the catalog up to date, opens views. Cannot write mail.
 
+use super::acts::standing;
 use super::config::Config;
 use super::post::{Places, Post};
 use crate::access::{Account, Reads};
+use crate::archive::acts::Tools;
 use crate::archive::{Archive, Unlocked};
 use crate::catalog::{Catalog, OpenedArchive, Reader, View, Viewer};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::crypto::{SecretBytes, hash};
-use crate::durable::Disk;
+use crate::durable::{Disk, RealDisk};
+use crate::journal::Journal;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,9 +50,19 @@ pub struct Reading(Result<Open, String>);
 
 struct Open {
     catalog: Mutex<Catalog>,
+    opened: Arc<OpenedArchive>,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
     reader: Reader,
     coverage: Mutex<Coverage>,
     covered: Condvar,
+}
+
+/// Whether the catalog's files may still hold what it has forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Traces {
+    Perhaps,
+    None,
 }
 
 /// How much of the archive the catalog knows.
@@ -91,7 +104,19 @@ impl Reading {
         let Ok(open) = &self.0 else { return Ok(()) };
         // Readers see what there is, also when a segment cannot be taken in, even by a panic.
         let _covered = Covered(open);
-        open.index()
+        open.index().map(drop)
+    }
+
+    /// Has the catalog forget what is erased or expired. Where it cannot be opened it is removed, to be made anew.
+    pub fn forget(&self, post: &Post) -> Result<(), String> {
+        let Ok(open) = &self.0 else {
+            let discarded = Catalog::discard(&**post.disk(), &Places::of(&post.config()).catalog);
+            return discarded.map_err(|e| e.to_string());
+        };
+        match open.index()? {
+            Traces::None => Ok(()),
+            Traces::Perhaps => Err("a reader holds the catalog's write-ahead log open".to_owned()),
+        }
     }
 
     /// What this account may see. Waits a moment while the catalog is not up to date.
@@ -127,7 +152,16 @@ impl Open {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn index(&self) -> Result<(), String> {
+    fn index(&self) -> Result<Traces, String> {
+        let before = self.take_in()?;
+        let tools = Tools { journal: &self.journal, clock: &*self.clock };
+        match standing::compare(&tools, &self.opened, &self.reader)? {
+            0 => Ok(before),
+            _ => self.take_in(),
+        }
+    }
+
+    fn take_in(&self) -> Result<Traces, String> {
         // After a panic the transaction was rolled back, and the catalog is as before.
         let indexed = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).index().map_err(|e| e.to_string())?;
         for id in &indexed.unread {
@@ -138,7 +172,7 @@ impl Open {
             let (segment, detail) = (hash::hex(&damage.segment.id), &damage.detail);
             tracing::error!("not in the catalog: segment {segment}, {place}: {detail}; run `sealpost archive verify`");
         }
-        Ok(())
+        Ok(if indexed.clean { Traces::None } else { Traces::Perhaps })
     }
 }
 
@@ -147,11 +181,12 @@ fn open(post: &Post) -> Result<Open, String> {
     let unlocked = unlock(&config, post.archive())?;
     let places = Places::of(&config);
     let opened = Arc::new(OpenedArchive::new(unlocked));
-    let catalog = Catalog::open(post.disk().clone(), post.clock().clone(), &places.catalog, opened)
+    let catalog = Catalog::open(post.disk().clone(), post.clock().clone(), &places.catalog, opened.clone())
         .map_err(|e| format!("catalog: {e}"))?;
     let reader = catalog.reader();
     let coverage = Mutex::new(Coverage::Partial);
-    Ok(Open { catalog: Mutex::new(catalog), reader, coverage, covered: Condvar::new() })
+    let (journal, clock) = (post.journal().clone(), post.clock().clone());
+    Ok(Open { catalog: Mutex::new(catalog), opened, journal, clock, reader, coverage, covered: Condvar::new() })
 }
 
 /// Opens the archive with the officer's key that the configuration names.
@@ -159,15 +194,33 @@ pub fn unlock(config: &Config, archive: &Archive) -> Result<Unlocked, String> {
     let Some(key) = &config.view.officer_key else { return Err("no [view] officer_key is configured".to_owned()) };
     let read = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
     let key = SecretBytes::new(read(key)?);
-    let passphrase = match &config.view.passphrase_file {
-        None => SecretBytes::new(Vec::new()),
-        Some(path) => {
-            let octets = SecretBytes::new(read(path)?);
-            let line = octets.expose().split(|&b| b == b'\n').next().unwrap_or_default();
-            SecretBytes::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
-        }
-    };
+    let passphrase = first_line(config.view.passphrase_file.as_deref())?;
     archive.unlock(key.expose(), &passphrase).map_err(|e| e.to_string())
+}
+
+/// The passphrase in a file's first line; empty without a file.
+pub fn first_line(path: Option<&Path>) -> Result<SecretBytes, String> {
+    let Some(path) = path else { return Ok(SecretBytes::new(Vec::new())) };
+    let octets = SecretBytes::new(std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?);
+    let line = octets.expose().split(|&b| b == b'\n').next().unwrap_or_default();
+    Ok(SecretBytes::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec()))
+}
+
+/// Has the catalog forget what is erased or expired when no server runs. Where no key opens it here it is removed.
+pub fn forget_for_command(config: &Config) -> Result<(), String> {
+    let places = Places::of(config);
+    let (disk, clock): (Arc<dyn Disk>, Arc<dyn Clock>) = (Arc::new(RealDisk), Arc::new(SystemClock));
+    let archive = Archive::open_read_only(disk.clone(), &places.archive).map_err(|e| e.to_string())?;
+    let failed = |e: crate::catalog::Error| format!("catalog: {e}");
+    let Ok(unlocked) = unlock(config, &archive) else {
+        return Catalog::discard(&*disk, &places.catalog).map_err(failed);
+    };
+    let opened = Arc::new(OpenedArchive::new(unlocked));
+    let mut catalog = Catalog::open(disk, clock, &places.catalog, opened).map_err(failed)?;
+    match catalog.index().map_err(failed)?.clean {
+        true => Ok(()),
+        false => Err("a reader holds the catalog's write-ahead log open".to_owned()),
+    }
 }
 
 /// A reader for a command: of the running server's catalog, or of one brought up to date here.

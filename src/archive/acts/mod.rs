@@ -28,7 +28,7 @@ pub use hold::{HoldFile, QUERY_INFO, is_name};
 pub use holding::{HoldInfo, Holding, NewHold};
 pub use leaves::Act;
 pub use order::{MESSAGES_MAX, Named, Order, SignedOrder};
-pub use receipt::{Decided, Followup, word};
+pub use receipt::{Decided, Followup, GoneMessages, word};
 pub use registry::{Reason, Registry};
 pub use signature::{sign, signers, take};
 pub use slots::{Ranges, Slots};

@@ -42,6 +42,15 @@ pub struct Decided {
     pub segments: BTreeMap<SegmentId, u64>,
 }
 
+/// Messages that are gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GoneMessages {
+    /// By order.
+    pub erased: u64,
+    /// Because their time was over.
+    pub expired: u64,
+}
+
 /// What has followed a decision outside the archive.
 #[derive(Clone, Copy, Debug)]
 pub struct Followup {
@@ -67,6 +76,25 @@ impl Archive {
             decided.retain(|one| !names.contains(&format!("{}.json", one.act)));
         }
         Ok(decided)
+    }
+
+    /// How many messages are gone.
+    pub fn gone_messages(&self) -> Result<GoneMessages, Error> {
+        let registry = self.acts()?;
+        let mut counts = GoneMessages::default();
+        if registry.gone().is_empty() {
+            return Ok(counts);
+        }
+        for info in self.segments()? {
+            for gone in registry.gone().get(&info.seal.segment).map(Vec::as_slice).unwrap_or_default() {
+                let messages = gone.ranges.slots().filter(|slot| *slot < info.seal.messages).count() as u64;
+                match gone.reason {
+                    Reason::Erased => counts.erased += messages,
+                    Reason::Expired => counts.expired += messages,
+                }
+            }
+        }
+        Ok(counts)
     }
 
     /// A receipt that was written; `None` while it is pending.

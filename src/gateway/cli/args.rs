@@ -13,7 +13,7 @@ SIGTERM ends when what is under way has ended, SIGINT at once. SIGHUP reads conf
 again, and keeps all of the old when any of the new has a fault.\n\n\
 SEALPOST_LOG=error|warn|info|debug sets what is logged on standard error, SEALPOST_LOG_FORMAT=json in which form.";
 const QUERY: &str = "\
-Query: from: to: (any recipient, Bcc too) subject: after: (day, inclusive) before: (exclusive) on: class: direction: id: msgid: \
+Query: from: to: (any recipient, Bcc too) subject: after: (day, inclusive) before: (exclusive) on: class: hold: direction: id: msgid: \
 hash: larger:. Days are YYYY-MM-DD in UTC. All must match; OR and parentheses as usual; quotes around blanks; -term for not, \
 behind --.";
 
@@ -279,6 +279,66 @@ pub enum ExportFormat {
     Mbox,
 }
 
+/// `sealpost archive hold`
+#[derive(Args, Debug)]
+pub struct Hold {
+    /// Name of the hold: a case, not a person; one that is there already is widened
+    pub name: String,
+    /// Messages that match
+    pub query: Vec<String>,
+    /// A message by id, Message-ID or MAILBOX/UID (repeat for more)
+    #[arg(long = "id", value_name = "ID")]
+    pub ids: Vec<String>,
+    /// File with one id in each line
+    #[arg(long, value_name = "F")]
+    pub ids_file: Option<PathBuf>,
+    /// A message by the index of its ACCEPT leaf, which needs no key (repeat for more)
+    #[arg(long = "accept", value_name = "N")]
+    pub accepts: Vec<u64>,
+    /// Why, readable by whoever reads the archive's directory
+    #[arg(long)]
+    pub reason: String,
+    /// Hold what will match, too, as it is sealed
+    #[arg(long, conflicts_with_all = ["ids", "ids_file", "accepts"])]
+    pub standing: bool,
+}
+
+/// `sealpost archive erase`
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("how").required(true).args(["prepare", "sign_with", "order"]))]
+pub struct Erase {
+    /// Messages that match; an empty query is refused
+    #[arg(conflicts_with = "order")]
+    pub query: Vec<String>,
+    /// A message by id, Message-ID or MAILBOX/UID (repeat for more)
+    #[arg(long = "id", value_name = "ID", conflicts_with = "order")]
+    pub ids: Vec<String>,
+    /// Why, in the order, which is kept for ever
+    #[arg(long, required_unless_present = "order")]
+    pub reason: Option<String>,
+    /// Write the order to FILE, to be signed by an officer: gpg --clearsign, or gpg --armor --detach-sign
+    #[arg(long, value_name = "FILE")]
+    pub prepare: Option<PathBuf>,
+    /// Sign the order here with this officer's private key and carry it out
+    #[arg(long, value_name = "KEYFILE")]
+    pub sign_with: Option<PathBuf>,
+    /// File with the passphrase of that key
+    #[arg(long, value_name = "F", requires = "sign_with")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Carry out a signed order
+    #[arg(long, value_name = "FILE")]
+    pub order: Option<PathBuf>,
+    /// A detached signature of the order (repeat for more officers)
+    #[arg(long = "signature", value_name = "FILE", requires = "order")]
+    pub signatures: Vec<PathBuf>,
+    /// Only say what would go, or what forbids it
+    #[arg(long, conflicts_with = "prepare")]
+    pub dry_run: bool,
+    /// Refuse an order of more messages than this
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub limit: usize,
+}
+
 /// `sealpost archive`
 #[derive(Debug, Subcommand)]
 pub enum Archive {
@@ -312,6 +372,45 @@ pub enum Archive {
         #[arg(long, value_name = "PATH")]
         output: PathBuf,
     },
+    /// Put messages under a legal hold: nothing erases or expires them until it is released
+    #[command(after_help = QUERY)]
+    Hold(Hold),
+    /// End a legal hold; others on the same messages go on
+    Release {
+        /// The hold
+        name: String,
+        /// Why, kept in the log and readable by whoever reads the archive's directory
+        #[arg(long)]
+        reason: String,
+    },
+    /// List legal holds
+    Holds,
+    /// Erase messages by an officer's signed order: prepare it, sign it, carry it out
+    #[command(after_help = QUERY)]
+    Erase(Erase),
+    /// Expire what its class keeps no longer
+    Expire {
+        /// Only this class
+        #[arg(long, value_name = "C")]
+        class: Option<String>,
+        /// Only buckets before this month: YYYY-MM
+        #[arg(long, value_name = "MONTH", value_parser = month)]
+        before: Option<u32>,
+        /// Only say what would go
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
+        /// Refuse when more messages than this are due
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        limit: u64,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List erasures and expiries and whether their receipts are written, or show one receipt
+    Receipts {
+        /// The act, as the list shows it
+        act: Option<u64>,
+    },
     /// Check the archive; exit 1 on any finding
     Verify {
         /// 0: without keys; 2: open every message
@@ -339,6 +438,16 @@ fn account_name(text: &str) -> Result<AccountName, String> {
 
 fn mail_id(text: &str) -> Result<MailId, String> {
     MailId::parse(text).ok_or_else(|| "an id has 32 hex digits".to_owned())
+}
+
+/// A month, counted as the archive does: year * 12 + month - 1.
+fn month(text: &str) -> Result<u32, String> {
+    let parsed = text.split_once('-').and_then(|(year, month)| {
+        let fits = year.len() == 4 && month.len() == 2;
+        let (year, month) = (year.parse::<u32>().ok()?, month.parse::<u32>().ok()?);
+        (fits && (1..=12).contains(&month)).then(|| year * 12 + month - 1)
+    });
+    parsed.ok_or_else(|| "a month is YYYY-MM: 2026-11".to_owned())
 }
 
 /// An age with its unit, in seconds.
@@ -369,6 +478,16 @@ mod tests {
     }
 
     #[test]
+    fn months_are_counted() {
+        for (text, expected) in [("2026-11", Some(2026 * 12 + 10)), ("1970-01", Some(1970 * 12))] {
+            assert_eq!(month(text).ok(), expected, "{text}");
+        }
+        for text in ["2026-13", "2026-00", "2026-1", "26-11", "2026", "2026-11-01", ""] {
+            assert!(month(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_change_needs_to_be_told_to_what() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
@@ -378,6 +497,14 @@ mod tests {
             ("sealpost queue drop --reason x", false),
             ("sealpost queue drop --all", true),
             ("sealpost queue drop --all --from a@x.example", false),
+            ("sealpost archive erase from:a --reason r", false),
+            ("sealpost archive erase from:a --reason r --prepare f", true),
+            ("sealpost archive erase from:a --prepare f", false),
+            ("sealpost archive erase from:a --order f", false),
+            ("sealpost archive erase --order f --signature s --signature t --dry-run", true),
+            ("sealpost archive hold case", false),
+            ("sealpost archive hold case from:a --reason r --standing", true),
+            ("sealpost archive expire --dry-run --yes", false),
             ("sealpost queue park --from a@x.example --to *@y.example --older-than 1h", true),
         ] {
             assert_eq!(Arguments::try_parse_from(line.split(' ')).is_ok(), is_taken, "{line}");

@@ -1,6 +1,8 @@
 //! Answers commands on the control socket of a running server.
 
 use super::Request;
+use crate::gateway::acts::request::ActRequest;
+use crate::gateway::acts::settle::Settled;
 use crate::gateway::control;
 use crate::gateway::delivery::Delivery;
 use crate::gateway::post::Post;
@@ -16,6 +18,10 @@ use tokio::runtime::Handle;
 
 /// Leaves that are told at once: far more than a seal pass leaves behind.
 const LEAVES_MAX: usize = 200_000;
+
+/// How often a command looks whether everything has followed its act, and how long it waits between.
+const ROUNDS: u32 = 60;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// What it takes to answer.
 #[derive(Clone, Debug)]
@@ -63,8 +69,27 @@ impl Desk {
             Request::QueueShow { id } => rows::queue::show(self.post.journal(), &id).map(|row| vec![row]),
             Request::QueueChange { selection, action } => self.delivery.change(&selection, &action).await,
             Request::Leaves => Ok(self.leaves()),
+            Request::Act { act } => self.act(act).await.map(|row| vec![row]),
             Request::Reload => crate::gateway::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
+    }
+
+    /// Sealed and compared with standing holds first, so that fresh mail is no obstacle. Waits a while for what follows.
+    async fn act(&self, act: ActRequest) -> Result<Value, String> {
+        self.sealing.now().await?;
+        let this = self.clone();
+        let carried_out = tokio::task::spawn_blocking(move || {
+            let mut row = this.post.office().run(&act)?;
+            if act.takes() && !row["act"].is_null() {
+                let waited = wait(|| this.post.settle(|| this.reading.forget(&this.post)));
+                row["receipt"] = Value::from(if waited.is_none() { "written" } else { "pending" });
+                row["waiting_for"] = Value::from(waited);
+            } else if let Err(error) = this.reading.index() {
+                tracing::warn!("not in the catalog yet: {error}");
+            }
+            Ok(row)
+        });
+        carried_out.await.map_err(|_| "bug: the act ended in a panic; `archive receipts` says what came of it".to_owned())?
     }
 
     fn list(&self, selection: &Selection) -> Result<Vec<Value>, String> {
@@ -83,10 +108,27 @@ impl Desk {
         let mut status = rows::archive::status(self.post.archive(), Some(journal)).map_err(|e| e.to_string())?;
         status["queued"] = Value::from(journal.pending_ids().len());
         status["view"] = Value::from(self.reading.state().word());
+        let acts = crate::gateway::acts::counts(self.post.archive()).map_err(|e| e.to_string())?;
+        rows::archive::add(&mut status, acts);
         status["sealing"] = self.sealing.sealing();
         status["indexing"] = self.sealing.indexing();
         Ok(status)
     }
+}
+
+/// Tries again and again for a while; what it still waits for then.
+pub fn wait(mut settle: impl FnMut() -> Result<Settled, String>) -> Option<String> {
+    for round in 0..ROUNDS {
+        let why = match settle() {
+            Ok(Settled::All(_)) => return None,
+            Ok(Settled::Waiting(why)) | Err(why) => why,
+        };
+        if round + 1 == ROUNDS {
+            return Some(why);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    None
 }
 
 fn blocking(stream: UnixStream) -> std::io::Result<std::os::unix::net::UnixStream> {
