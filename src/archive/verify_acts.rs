@@ -118,14 +118,7 @@ impl Walk<'_> {
         faults
     }
 
-    fn taken(
-        &mut self,
-        act: &Act,
-        seal: &Seal,
-        slot: u32,
-        accept_index: Option<u64>,
-        faults: &mut BTreeSet<String>,
-    ) {
+    fn taken(&mut self, act: &Act, seal: &Seal, slot: u32, accept_index: Option<u64>, faults: &mut BTreeSet<String>) {
         let mut held: Vec<_> = self.registry.holds_on(&seal.segment, slot).collect();
         if let Some(accept_index) = accept_index.filter(|_| slot >= seal.messages)
             && let Some((segment, slot)) = self.message(accept_index)
@@ -196,13 +189,7 @@ impl Walk<'_> {
     }
 
     /// Whether an order says what its leaves did, and an officer signed it.
-    fn order(
-        &self,
-        octets: &[u8],
-        at: Timestamp,
-        accepts: &BTreeSet<u64>,
-        officers: &[Officer],
-    ) -> Result<(), String> {
+    fn order(&self, octets: &[u8], at: Timestamp, accepts: &BTreeSet<u64>, officers: &[Officer]) -> Result<(), String> {
         let signed = SignedOrder::parse(octets).map_err(|what| what.to_string())?;
         let order = signed.order().map_err(|e| e.to_string())?;
         if order.archive != self.epoch.archive {

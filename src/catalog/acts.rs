@@ -52,9 +52,8 @@ fn released(transaction: &Transaction<'_>, hold: &[u8; 16]) -> rusqlite::Result<
 
 /// Deletes every row about these messages. A mailbox without a message is none.
 fn gone(transaction: &Transaction<'_>, uids: &[u32]) -> rusqlite::Result<u64> {
-    transaction.execute_batch(
-        "CREATE TEMP TABLE IF NOT EXISTS doomed(uid INTEGER PRIMARY KEY); DELETE FROM temp.doomed;",
-    )?;
+    transaction
+        .execute_batch("CREATE TEMP TABLE IF NOT EXISTS doomed(uid INTEGER PRIMARY KEY); DELETE FROM temp.doomed;")?;
     let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO temp.doomed(uid) VALUES (?)")?;
     uids.iter().try_for_each(|uid| statement.execute([uid]).map(drop))?;
     drop(statement);

@@ -108,7 +108,16 @@ impl Catalog {
             None => create(&*disk, dir, &*sealed)?,
         };
         let reader = Reader::new(Arc::clone(&clock), Arc::clone(&sealed), key::database(dir, &key), key);
-        Ok(Catalog { disk, clock, dir: dir.to_owned(), sealed, connection, traces: Traces::Perhaps, reader, _lock: lock })
+        Ok(Catalog {
+            disk,
+            clock,
+            dir: dir.to_owned(),
+            sealed,
+            connection,
+            traces: Traces::Perhaps,
+            reader,
+            _lock: lock,
+        })
     }
 
     /// A handle for sessions and lists. Cheap to clone.
@@ -138,6 +147,12 @@ impl Catalog {
             Err(Error::Diverged) => self.rebuild(),
             done => done,
         }
+    }
+
+    /// How long the writer waits for readers.
+    #[cfg(test)]
+    pub(super) fn set_patience(&self, patience: std::time::Duration) {
+        self.connection.busy_timeout(patience).unwrap_or_else(|e| panic!("{e}"));
     }
 
     /// Makes the catalog anew. Views opened before show the old one until they are closed.

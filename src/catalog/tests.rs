@@ -1,5 +1,6 @@
 //! The catalog over an archive in memory: following it, what each account sees, lists, and being made anew.
 
+mod acts;
 mod passes;
 
 use super::*;
@@ -49,6 +50,8 @@ type Content = (Vec<Unit>, Vec<u32>);
 #[derive(Default)]
 struct Memory {
     segments: Mutex<Vec<(Segment, Content)>>,
+    /// What was done, each act a leaf.
+    acts: Mutex<(Vec<Act>,)>,
     /// Whether the next directory meets a bug.
     has_trap: AtomicBool,
 }
@@ -93,8 +96,18 @@ impl Sealed for Memory {
     fn events(&self, segment: &Segment) -> Result<Vec<u32>, Unreadable> {
         Ok(self.content(segment, |(_, events)| events.clone()))
     }
+    fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable> {
+        let acts = &self.acts.lock().expect("whole").0;
+        let from = act.map_or(0, |index| usize::try_from(index).expect("few") + 1);
+        let newest = u64::try_from(acts.len()).expect("few").checked_sub(1);
+        Ok(Acts { acts: acts[from..].to_vec(), newest })
+    }
     fn facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
         let unit = self.unit(segment, slot);
+        let is_gone = |act: &Act| matches!(act, Act::Gone(uids) if uids.contains(&unit.entry.uid));
+        if self.acts.lock().expect("whole").0.iter().any(is_gone) {
+            return Err(Unreadable::Erased);
+        }
         assert!(unit.poison == Poison::Nothing, "a bug that this message meets");
         unit.facts.ok_or(Unreadable::Damaged("bent".into()))
     }

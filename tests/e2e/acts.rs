@@ -47,7 +47,12 @@ impl Stage {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
     fn sign_here(&self) -> [String; 4] {
-        ["--sign-with".into(), self.path("officer/key.pgp"), "--passphrase-file".into(), self.path("officer/passphrase")]
+        [
+            "--sign-with".into(),
+            self.path("officer/key.pgp"),
+            "--passphrase-file".into(),
+            self.path("officer/passphrase"),
+        ]
     }
     fn erase_here(&self, query: &str, more: &[&str]) -> std::process::Output {
         let sign = self.sign_here();
@@ -62,7 +67,8 @@ impl Stage {
 fn gpg_clearsign(stage: &Stage, order: &str) -> String {
     let home = tempfile::tempdir().expect("a directory");
     let signed = format!("{order}.asc");
-    for arguments in [vec!["--import", &stage.path("officer/key.pgp")], vec!["--output", &signed, "--clearsign", order]] {
+    for arguments in [vec!["--import", &stage.path("officer/key.pgp")], vec!["--output", &signed, "--clearsign", order]]
+    {
         let done = peers::run("gpg", "gnupg", |c| {
             c.arg("--homedir").arg(home.path()).args(["--batch", "--quiet", "--pinentry-mode", "loopback"]);
             c.args(["--passphrase-file", &stage.path("officer/passphrase")]).args(&arguments)
@@ -224,7 +230,9 @@ fn what_is_held_stays() {
     let usage = |line: &[&str]| assert_eq!(stage.gateway.cli(line).status.code(), Some(2), "{line:?}");
     usage(&["archive", "hold", "x", "--reason", "r"]);
     usage(&["archive", "erase", "--reason", "r", "--prepare", "/nowhere"]);
-    assert!(stage.refused(&["archive", "hold", "x", "subject:nothing", "--reason", "r"]).contains("no message matches"));
+    assert!(
+        stage.refused(&["archive", "hold", "x", "subject:nothing", "--reason", "r"]).contains("no message matches")
+    );
 }
 
 #[test]

@@ -60,7 +60,8 @@ impl Archive {
         let mut messages = messages;
         messages.sort_unstable();
         messages.dedup();
-        let order = Order { archive: self.id(), dated: Timestamp::from_s(now.s()), reason: reason.to_owned(), messages };
+        let order =
+            Order { archive: self.id(), dated: Timestamp::from_s(now.s()), reason: reason.to_owned(), messages };
         // What nobody could read back must not be signed.
         Order::parse(&order.text()).map_err(|what| Error::Order(what.to_string()))?;
         Ok(order)
@@ -118,7 +119,8 @@ impl Archive {
         let file = [(path.clone(), octets)];
         files::write_new(self.inner.disk.as_ref(), &file).map_err(|e| Error::io(layout.name(&path), e))?;
         // Without a leaf that names it an order means nothing.
-        let leaf = |(part, slots)| Act::Erase(Erase { previous: self.last_act(), part, order: order_hash, at: now, slots });
+        let leaf =
+            |(part, slots)| Act::Erase(Erase { previous: self.last_act(), part, order: order_hash, at: now, slots });
         let acts: Vec<Act> = (0u32..).zip(slots.parts()).map(leaf).collect();
         erased.act = Some(self.append_acts(tools.journal, &acts)?);
         self.bury_or_later(&slots);

@@ -66,7 +66,8 @@ impl Order {
         let mut field = |name: &str| lines.next().and_then(|line| line.strip_prefix(name)).map(str::to_owned);
         field(TITLE).filter(String::is_empty).ok_or(Malformed("no erase order of version 1"))?;
         let archive = field("archive ").and_then(|hex| archive_id(&hex)).ok_or(Malformed("an order for no archive"))?;
-        let dated = field("dated ").and_then(|text| parse_seconds(&text)).ok_or(Malformed("an order without a date"))?;
+        let dated =
+            field("dated ").and_then(|text| parse_seconds(&text)).ok_or(Malformed("an order without a date"))?;
         let reason = field("reason ").filter(|reason| is_line(reason, REASON_BYTES_MAX));
         let reason = reason.ok_or(Malformed("an order without a reason"))?;
         let mut messages: Vec<Named> = Vec::new();

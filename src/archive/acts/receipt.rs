@@ -125,8 +125,7 @@ impl Archive {
         let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
         let path = layout.receipt(one.act);
         let octets = format!("{receipt:#}\n").into_bytes();
-        let written =
-            disk.create_dir(&layout.receipts()).and_then(|()| durable::replace(disk, &path, &octets));
+        let written = disk.create_dir(&layout.receipts()).and_then(|()| durable::replace(disk, &path, &octets));
         written.map_err(|e| Error::io(layout.name(&path), e))?;
         Ok(receipt)
     }
@@ -185,7 +184,8 @@ impl Archive {
             let signed = self.signed_order(hash)?;
             let order = signed.order()?;
             let (signers, _) = signature::signers(&signed, &self.inner.generation.officers, one.at);
-            let message = |named: &super::order::Named| json!({"id": named.id.to_string(), "accept_index": named.accept_index});
+            let message =
+                |named: &super::order::Named| json!({"id": named.id.to_string(), "accept_index": named.accept_index});
             receipt["order"] = Value::from(hash::hex(hash));
             receipt["reason"] = Value::from(order.reason);
             receipt["signers"] = Value::from(signers.into_iter().collect::<Vec<_>>());

@@ -40,7 +40,8 @@ impl World {
     }
     pub fn signed(&self, ids: &[MailId], by: &[usize]) -> SignedOrder {
         let text = self.order_for(ids).text();
-        let secret = |n: &usize| OfficerSecret { key: officers()[*n].key.expose(), passphrase: &officers()[*n].passphrase };
+        let secret =
+            |n: &usize| OfficerSecret { key: officers()[*n].key.expose(), passphrase: &officers()[*n].passphrase };
         let signatures: Vec<_> =
             by.iter().map(|n| sign(&text, &secret(n), self.clock.now()).expect("signed")).collect();
         take(text.as_bytes(), &signatures).expect("taken")
@@ -234,7 +235,11 @@ fn e3_a_standing_hold_protects_what_it_has_not_seen() {
     let made = world.archive.hold(&world.tools(), &new, &BTreeSet::new()).expect("made");
     let file = world.archive.hold_file(&made.hold).expect("its file");
     assert!(!String::from_utf8_lossy(&file.encode()).contains("from:a"), "the query is for officers");
-    let query = world.unlock().open_secret(QUERY_INFO, &HoldFile::query_aad(&world.archive.id(), &made.hold), &file.query.expect("a query"));
+    let query = world.unlock().open_secret(
+        QUERY_INFO,
+        &HoldFile::query_aad(&world.archive.id(), &made.hold),
+        &file.query.expect("a query"),
+    );
     assert_eq!(query.expect("opened"), b"from:a");
     let (later, last) = (world.archived(11), world.archived(12));
     refused(world.erase(&[later]), "standing hold watch has not been compared");

@@ -41,12 +41,10 @@ impl<'a> Office<'a> {
     pub fn run(&self, request: &ActRequest) -> Result<Value, String> {
         let done = match request {
             ActRequest::Hold(hold) => self.hold(hold),
-            ActRequest::Release { name, by, reason } => {
-                self.archive.release(&self.tools(), name, reason).map(|act| {
-                    self.tell("released", by, &format!("hold {name}: {reason}"));
-                    json!({"hold": name, "act": act})
-                })
-            }
+            ActRequest::Release { name, by, reason } => self.archive.release(&self.tools(), name, reason).map(|act| {
+                self.tell("released", by, &format!("hold {name}: {reason}"));
+                json!({"hold": name, "act": act})
+            }),
             ActRequest::Erase(erase) => self.erase(erase),
             ActRequest::Expire(expire) => self.expire(expire),
         };
@@ -92,8 +90,7 @@ impl<'a> Office<'a> {
 
     fn expire(&self, request: &ExpireRequest) -> Result<Value, Error> {
         let ExpireRequest { class, before, limit, dry_run, by } = request;
-        let terms =
-            ExpireTerms { class: class.as_deref(), before: *before, messages_max: *limit, run: run(*dry_run) };
+        let terms = ExpireTerms { class: class.as_deref(), before: *before, messages_max: *limit, run: run(*dry_run) };
         let expired = self.archive.expire(&self.tools(), &terms)?;
         if expired.act.is_some() {
             self.tell("expired", by, &format!("{} messages", expired.messages));

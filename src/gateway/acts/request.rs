@@ -152,10 +152,9 @@ mod tests {
             seen: None,
             accepts: Accepts::of([1]),
         };
-        for request in [
-            ActRequest::Hold(hold),
-            ActRequest::Release { name: "case".into(), by: "root".into(), reason: "r".into() },
-        ] {
+        for request in
+            [ActRequest::Hold(hold), ActRequest::Release { name: "case".into(), by: "root".into(), reason: "r".into() }]
+        {
             let text = serde_json::to_string(&request).expect("JSON");
             assert_eq!(serde_json::from_str::<ActRequest>(&text).expect("read"), request);
         }

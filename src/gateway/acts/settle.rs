@@ -64,8 +64,7 @@ impl Settling {
         if let Evicted::Not(why) = office.journal.evicted(&eviction).map_err(|e| e.to_string())? {
             return Ok(Settled::Waiting(why));
         }
-        let followup =
-            Followup { completed: office.clock.now(), journal_files: eviction.files, key_backup_days };
+        let followup = Followup { completed: office.clock.now(), journal_files: eviction.files, key_backup_days };
         let mut written = Vec::new();
         for one in pending {
             office.archive.write_receipt(&one, &followup).map_err(text)?;

@@ -114,8 +114,9 @@ pub fn receipts(places: &Places, act: Option<u64>, out: &Out) -> Result<(), Fail
     };
     match archive.receipt(act).map_err(Failure::bad)? {
         Some(receipt) => out.record(&["kind", "act", "decided_at", "completed_at"], &receipt),
-        None => Err(Failure::bad(format!("no receipt of act {act}"))
-            .with_help("`sealpost archive receipts` lists all acts; a pending one gets its receipt when all has followed")),
+        None => Err(Failure::bad(format!("no receipt of act {act}")).with_help(
+            "`sealpost archive receipts` lists all acts; a pending one gets its receipt when all has followed",
+        )),
     }
 }
 
@@ -170,16 +171,18 @@ pub fn expire(
     tell_pending(&row);
     out.record(&["messages", "held", "queued", "units", "act", "receipt"], &row)?;
     match wish {
-        Wish::Unsaid if row["messages"] != 0 => {
-            Err(Failure { status: USAGE, ..Failure::bad("nothing was expired").with_help("--yes does what was just told") })
-        }
+        Wish::Unsaid if row["messages"] != 0 => Err(Failure {
+            status: USAGE,
+            ..Failure::bad("nothing was expired").with_help("--yes does what was just told")
+        }),
         _ => Ok(()),
     }
 }
 
 fn tell_pending(row: &Value) {
     if let Some(why) = row["waiting_for"].as_str() {
-        let help = "it is decided and what is left goes on by itself; `sealpost archive receipts` tells when it is complete";
+        let help =
+            "it is decided and what is left goes on by itself; `sealpost archive receipts` tells when it is complete";
         talk("note", &format!("the receipt is pending: {why}"), Some(help));
     }
 }
@@ -257,7 +260,11 @@ fn prepared(path: &Path, text: &str, out: &Out) -> Result<(), Failure> {
     let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
     written.map_err(|e| Error::io(path, &e))?;
     let shown = path.display();
-    talk("note", "the order is to be signed by an officer", Some(&format!("gpg --clearsign {shown}; sealpost archive erase --order {shown}.asc")));
+    talk(
+        "note",
+        "the order is to be signed by an officer",
+        Some(&format!("gpg --clearsign {shown}; sealpost archive erase --order {shown}.asc")),
+    );
     let messages = text.lines().filter(|line| line.starts_with("message ")).count();
     out.record(&["order", "messages"], &serde_json::json!({"order": shown.to_string(), "messages": messages}))
 }

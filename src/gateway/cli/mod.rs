@@ -77,11 +77,7 @@ fn ask(places: &Places, request: &Request) -> Result<Option<Vec<Value>>, Failure
 }
 
 /// The same with another meaning of a refusal.
-fn ask_or(
-    places: &Places,
-    request: &Request,
-    refused: fn(String) -> Failure,
-) -> Result<Option<Vec<Value>>, Failure> {
+fn ask_or(places: &Places, request: &Request, refused: fn(String) -> Failure) -> Result<Option<Vec<Value>>, Failure> {
     let failed = |e: io::Error| {
         let socket = places.control.display();
         match e.kind() {

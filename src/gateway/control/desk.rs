@@ -89,7 +89,9 @@ impl Desk {
             }
             Ok(row)
         });
-        carried_out.await.map_err(|_| "bug: the act ended in a panic; `archive receipts` says what came of it".to_owned())?
+        carried_out
+            .await
+            .map_err(|_| "bug: the act ended in a panic; `archive receipts` says what came of it".to_owned())?
     }
 
     fn list(&self, selection: &Selection) -> Result<Vec<Value>, String> {
