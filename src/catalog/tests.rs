@@ -51,7 +51,7 @@ type Content = (Vec<Unit>, Vec<u32>);
 struct Memory {
     segments: Mutex<Vec<(Segment, Content)>>,
     /// What was done, each act a leaf.
-    acts: Mutex<(Vec<Act>,)>,
+    acts: Mutex<Vec<Act>>,
     /// Whether the next directory meets a bug.
     has_trap: AtomicBool,
 }
@@ -97,17 +97,11 @@ impl Sealed for Memory {
         Ok(self.content(segment, |(_, events)| events.clone()))
     }
     fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable> {
-        let acts = &self.acts.lock().expect("whole").0;
-        let from = act.map_or(0, |index| usize::try_from(index).expect("few") + 1);
-        let newest = u64::try_from(acts.len()).expect("few").checked_sub(1);
-        Ok(Acts { acts: acts[from..].to_vec(), newest })
+        Ok(self.behind(act))
     }
     fn facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
         let unit = self.unit(segment, slot);
-        let is_gone = |act: &Act| matches!(act, Act::Gone(uids) if uids.contains(&unit.entry.uid));
-        if self.acts.lock().expect("whole").0.iter().any(is_gone) {
-            return Err(Unreadable::Erased);
-        }
+        self.there(unit.entry.uid)?;
         assert!(unit.poison == Poison::Nothing, "a bug that this message meets");
         unit.facts.ok_or(Unreadable::Damaged("bent".into()))
     }

@@ -6,8 +6,18 @@ use std::path::Path;
 
 impl Memory {
     fn act(&self, act: Act) {
-        let mut acts = self.acts.lock().expect("whole");
-        acts.0.push(act);
+        self.acts.lock().expect("whole").push(act);
+    }
+    /// Each act is a leaf, numbered from 0.
+    pub(super) fn behind(&self, act: Option<u64>) -> Acts {
+        let acts = self.acts.lock().expect("whole");
+        let from = act.map_or(0, |index| usize::try_from(index).expect("few") + 1);
+        let newest = u64::try_from(acts.len()).expect("few").checked_sub(1);
+        Acts { acts: acts[from..].to_vec(), newest }
+    }
+    pub(super) fn there(&self, uid: u32) -> Result<(), Unreadable> {
+        let is_gone = |act: &Act| matches!(act, Act::Gone(uids) if uids.contains(&uid));
+        if self.acts.lock().expect("whole").iter().any(is_gone) { Err(Unreadable::Erased) } else { Ok(()) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `sealpost archive hold|release|holds|erase|expire|receipts`: asks the running server, or does it here when none runs.
 
 use super::archive::Room;
-use super::args::{Erase, Hold};
+use super::args_acts::{Erase, Hold};
 use super::{Failure, Out, USAGE, ask_or, talk};
 use crate::archive::acts::{self, MESSAGES_MAX, Named};
 use crate::archive::{Archive, OfficerSecret};

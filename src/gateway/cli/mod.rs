@@ -5,6 +5,7 @@
 mod archive;
 mod archive_acts;
 pub mod args;
+mod args_acts;
 mod key;
 mod out;
 mod policy;
