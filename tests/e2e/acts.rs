@@ -1,6 +1,6 @@
 //! Holds and erasure with the real program: an order signed by GnuPG, what readers see of it, and what is left on the disk.
 
-use crate::support::{Client, Gateway, Options, Sink, peers};
+use crate::support::{Client, Gateway, Options, Sink, eventually, peers};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -266,4 +266,30 @@ fn without_a_server_and_with_a_locked_view() {
     std::fs::rename(stage.path("elsewhere"), stage.path("officer")).expect("brought back");
     stage.gateway.serve();
     assert_eq!(stage.subjects(), ["number 0", "number 3"]);
+}
+
+#[test]
+fn a_receipt_that_waits_is_written_after_a_kill() {
+    let mut stage = stage("");
+    stage.archive(0, 2);
+    // An upload under way keeps the journal file that the message may stand in.
+    let mut upload = Client::connect(stage.gateway.ports.outbound);
+    upload.command("EHLO client.example.org");
+    for line in ["MAIL FROM:<alice@example.org>", "RCPT TO:<bob@partner.example>", "DATA"] {
+        upload.command(line);
+    }
+    upload.send(format!("Subject: large\r\n\r\n{}", "a line of a large message\r\n".repeat(40_000)).as_bytes());
+    std::thread::sleep(Duration::from_secs(1));
+    let erased = stage.erase_here("subject:1", &[]);
+    assert!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));
+    let row: Value = serde_json::from_slice(&erased.stdout).expect("JSON");
+    assert_eq!(row["receipt"], "pending", "{row}");
+    assert!(String::from_utf8_lossy(&erased.stderr).contains("the receipt is pending"));
+    assert_eq!(stage.gateway.json(&["archive", "receipts"])[0]["state"], "pending");
+    assert_eq!(stage.subjects(), ["number 0"], "it is gone all the same");
+    stage.gateway.kill();
+    stage.gateway.serve();
+    let state = || stage.gateway.json(&["archive", "receipts"])[0]["state"] == "complete";
+    eventually("the receipt is written", SOON, || state().then_some(()));
+    assert_eq!(stage.gateway.verified("2")["erased"], 1);
 }

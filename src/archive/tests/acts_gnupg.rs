@@ -1,9 +1,13 @@
 //! Orders as an officer signs them without Sealpost: with GnuPG, clear-signed and detached.
 
 use super::super::acts::*;
+use super::super::{Certificate, OfficerSecret};
 use super::acts::{ONE, world};
-use super::world::officers;
+use super::world::{World, officers, start};
+use crate::clock::Clock;
+use crate::crypto::SecretBytes;
 use std::process::Command;
+use std::time::Duration;
 
 /// Signs with GnuPG and the key of officer 0.
 fn gpg(text: &str, how: &[&str]) -> Vec<u8> {
@@ -57,4 +61,38 @@ fn a_clear_signed_order_and_one_with_a_detached_signature() {
         let report = world.assert_whole(&world.unlock());
         assert_eq!(report.erased, n as u64 + 1, "the kept order verifies");
     }
+}
+
+/// An officer whose certificate ends after ten days, and the archive it is an officer of.
+fn with_certificate_that_ends() -> (World, Vec<u8>) {
+    use sequoia_openpgp::cert::CertBuilder;
+    use sequoia_openpgp::serialize::SerializeInto;
+    let created = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(start().s() as u64);
+    let builder = CertBuilder::general_purpose(Some("Officer <o@example.org>")).set_creation_time(created);
+    let (cert, _) = builder.set_validity_period(Duration::from_secs(10 * 86_400)).generate().expect("a key");
+    let key = cert.as_tsk().to_vec().expect("octets");
+    let world = World::of(&[Certificate::parse(&key, start()).expect("a certificate")]);
+    (world, key)
+}
+
+#[test]
+fn a_signature_holds_no_longer_than_the_officers_certificate() {
+    let (world, key) = with_certificate_that_ends();
+    let id = world.accept(&super::world::message(1));
+    (0..2).for_each(|recipient| world.deliver(id, recipient));
+    world.seal();
+    // Nobody here unlocks it: erasure needs no key that opens mail.
+    let accept_index = 2;
+    let order = world.archive.order(vec![Named { accept_index, id }], "request", world.clock.now()).expect("an order");
+    let (text, passphrase) = (order.text(), SecretBytes::new(Vec::new()));
+    let secret = OfficerSecret { key: &key, passphrase: &passphrase };
+    let signature = sign(&text, &secret, world.clock.now()).expect("signed");
+    let signed = take(text.as_bytes(), &[signature]).expect("taken");
+    let dry = EraseTerms { run: Run::Dry, ..ONE };
+    world.clock.advance_s(9 * 86_400);
+    world.archive.erase(&world.tools(), &signed, &dry).expect("still an officer");
+    world.clock.advance_s(2 * 86_400);
+    let late = world.archive.erase(&world.tools(), &signed, &dry).expect_err("an officer no more");
+    assert!(late.to_string().contains("has expired or was revoked"), "{late}");
+    assert!(sign(&text, &secret, world.clock.now()).is_err(), "nor can a new one be made");
 }

@@ -47,10 +47,10 @@ impl Settling {
             stand.eviction = None;
             return Ok(Settled::All(Vec::new()));
         };
-        office.archive.bring_up().map_err(text)?;
         let eviction = match stand.eviction {
             Some((through, eviction)) if through >= last => eviction,
             _ => {
+                office.archive.bring_up().map_err(text)?;
                 let eviction = office.journal.evict().map_err(|e| e.to_string())?;
                 stand.eviction = Some((last, eviction));
                 // What is in those files and not sealed keeps them.
