@@ -3,11 +3,13 @@
 use super::super::acts::*;
 use super::super::*;
 use super::acts::{ONE, world};
+use super::disk::{Faults, Random};
 use super::world::{World, kept, message, start};
 use crate::clock::Clock;
 use crate::mail::MailId;
 use crate::mail::Retention;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const ALL: ExpireTerms<'static> = ExpireTerms { class: None, before: None, messages_max: 10_000, run: Run::Real };
 
@@ -143,4 +145,48 @@ fn verify_names_an_expiry_before_its_time() {
     let report = world.verify(None);
     assert_eq!(report.findings.len(), 1, "{report:?}");
     assert!(report.findings[0].detail.contains("before their time"));
+}
+
+#[test]
+fn power_lost_at_every_step_of_an_expiry() {
+    let (disk, world) = world();
+    let ids: Vec<_> = (0..3).map(|n| delivered(&world, n, kept(["a", "b", "a"][n], 10))).collect();
+    world.seal();
+    world.hold("case", &ids[2..]).expect("held");
+    day(&world, 32);
+    let World { root, clock, journal, .. } = world;
+    journal.close();
+    let start = || {
+        let disk = disk.fork();
+        (disk.clone(), World::resume(Arc::new(disk), root.clone(), Arc::clone(&clock)))
+    };
+    let total = {
+        let (disk, world) = start();
+        let before = disk.operations();
+        expire(&world, &ALL);
+        disk.operations() - before
+    };
+    let mut decided = 0;
+    for step in 1..=total + 1 {
+        let (disk, world) = start();
+        disk.set(Faults { power_off_at: Some(disk.operations() + step), ..Faults::default() });
+        let done = world.archive.expire(&world.tools(), &ALL);
+        let World { disk: shared, root, clock, journal, archive } = world;
+        journal.close();
+        drop(archive);
+        disk.crash(&mut Random(step));
+        let world = World::resume(shared, root, clock);
+        world.archive.reconcile(&world.journal).expect("reconciled");
+        let unlocked = world.unlock();
+        let left = |id: &MailId| {
+            let found = unlocked.find(id).expect("looked");
+            found.is_some_and(|(segment, slot)| unlocked.octets(&segment, slot).is_ok())
+        };
+        let left: Vec<bool> = ids.iter().map(left).collect();
+        assert!(left[2] && left[0] == left[1], "step {step}: {left:?}");
+        assert!(done.is_err() || !left[0], "step {step}: told to be done, and is not");
+        assert_eq!(world.assert_whole(&unlocked).expired, if left[0] { 0 } else { 2 }, "step {step}");
+        decided += u64::from(!left[0]);
+    }
+    assert!(total > 40 && decided > 10 && decided < total, "both were met: {decided} of {total}");
 }
