@@ -36,6 +36,10 @@ impl Archive {
             return Ok(());
         }
         self.sweep()?;
+        // What acts decided before a crash, or before a backup was restored. Mail does not wait for it.
+        if let Err(error) = self.bury(None) {
+            tracing::error!(%error, "key objects of erased or expired mail are not replaced yet");
+        }
         lock(&self.inner.state).swept = true;
         Ok(())
     }
@@ -120,6 +124,7 @@ impl Archive {
         let named: Vec<_> = names.iter().filter_map(named).collect();
         let mut doomed = temporary;
         let sealed = self.last_segment().map_or(0, |info| info.seal.totals.segments);
+        let sealed = if suffix == ".data" { sealed.saturating_sub(self.dead_segments()) } else { sealed };
         // More files than SEAL leaves: some have none. Only then is the whole chain worth reading.
         if named.len() as u64 > sealed {
             let known = match known {

@@ -9,6 +9,7 @@
 //! - `unit`, `meta`, `directory`, `key_object`, `cover`, `data_object`, `segment_writer`, `segment_reader`: a segment.
 //! - `open`, `catch_up`, `fenced`, `attempt`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
 
+pub mod acts;
 mod attempt;
 mod catch_up;
 mod census;
@@ -42,6 +43,7 @@ pub mod tile;
 pub mod unit;
 mod unlocked;
 mod verify;
+mod verify_acts;
 mod verify_deep;
 mod verify_keys;
 mod verify_log;
@@ -62,7 +64,7 @@ pub use current_key::parse_hint;
 pub use gathering::{Encrypted, Gathering, Progress, Purpose};
 pub use group::Group;
 pub use keys::{Generation, Origin};
-pub use layout::{ArchiveId, SegmentId};
+pub use layout::{ArchiveId, HoldId, SegmentId};
 pub use leaf::{Seal, Totals};
 pub use meta::{Event, Meta, ResultRecord};
 pub use officers::{
@@ -126,6 +128,12 @@ pub enum Error {
     /// An officer's certificate, key or passphrase will not do.
     #[error("officer: {0}")]
     Officer(String),
+    /// An order of erasure that will not do.
+    #[error("order: {0}")]
+    Order(String),
+    /// An act that may not be.
+    #[error("{0}")]
+    Refused(String),
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] journal::Error),
@@ -159,7 +167,9 @@ impl Error {
             | Error::GenerationMissing { .. }
             | Error::Erased
             | Error::NoSuchUnit
-            | Error::Officer(_) => Class::Reject,
+            | Error::Officer(_)
+            | Error::Order(_)
+            | Error::Refused(_) => Class::Reject,
             Error::Damaged { .. } | Error::UidsExhausted | Error::Crypto(_) | Error::Bug(_) => Class::Ours,
         }
     }

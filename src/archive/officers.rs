@@ -89,7 +89,8 @@ impl Certificate {
     }
 }
 
-fn system_time(at: Timestamp) -> SystemTime {
+/// A time as the library takes it.
+pub fn system_time(at: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(at.s()).unwrap_or(0))
 }
 

@@ -2,6 +2,7 @@
 //! nothing on disk.
 
 use super::Error;
+use super::acts::Registry;
 use super::census::Census;
 use super::ceremony;
 use super::ceremony::Wanted;
@@ -90,6 +91,8 @@ pub(super) struct State {
     pub newest: Newest,
     /// What is sealed from now on is sealed to this generation.
     pub current_key: Arc<CurrentKey>,
+    /// What the act leaves say, as of the newest of them that was read.
+    pub acts: Arc<Registry>,
     /// Whether the leftovers of a crash have been looked for.
     pub swept: bool,
 }
@@ -175,7 +178,8 @@ impl Archive {
         let newest = newest(disk.as_ref(), &layout, log.size())?;
         let current_key = CurrentKey::find(disk.as_ref(), &layout, &epoch.archive, log.size())?;
         current_key.check_sealed(disk.as_ref(), &layout, newest.seal.as_ref())?;
-        let state = Mutex::new(State { log, newest, current_key: Arc::new(current_key), swept: false });
+        let state =
+            Mutex::new(State { log, newest, current_key: Arc::new(current_key), acts: Arc::default(), swept: false });
         let (pass, census) = (Mutex::new(()), Mutex::default());
         let inner = Inner { disk, layout, epoch, signer, state, pass, census };
         Ok(Archive { inner: Arc::new(inner) })

@@ -90,6 +90,11 @@ impl Archive {
 
     pub(super) fn seal_with(&self, means: &Means<'_>) -> Result<SealReport, Error> {
         let _pass = lock(&self.inner.pass);
+        self.seal_locked(means)
+    }
+
+    /// The same for who holds the pass.
+    pub(super) fn seal_locked(&self, means: &Means<'_>) -> Result<SealReport, Error> {
         self.catch_up(means.journal)?;
         let target = means.journal.durable_leaves();
         let mut report = SealReport::default();

@@ -1,6 +1,7 @@
 //! The archive unlocked by officers: reads directories, metas and octets. Never writes; the secret lives only here.
 
 use super::Error;
+use super::acts::is_dead;
 use super::ceremony::ArchiveSecrets;
 use super::current_key;
 use super::directory::Directory;
@@ -161,27 +162,35 @@ impl Unlocked {
 
     /// What is kept with a message.
     pub fn meta(&self, segment: &SegmentInfo, slot: u32) -> Result<Meta, Error> {
-        self.open(segment)?.meta(slot)
+        self.open_unit(segment, slot)?.meta(slot)
     }
     /// A message's record of acceptance alone, where the rest of what is kept with it cannot be read.
     pub fn accept(&self, segment: &SegmentInfo, slot: u32) -> Result<Accept, Error> {
-        self.open(segment)?.accept(slot)
+        self.open_unit(segment, slot)?.accept(slot)
     }
     /// A message's octets as received.
     pub fn octets(&self, segment: &SegmentInfo, slot: u32) -> Result<Vec<u8>, Error> {
-        self.open(segment)?.octets(slot)
+        self.open_unit(segment, slot)?.octets(slot)
     }
     /// The events of a segment: results of messages sealed before.
     pub fn events(&self, segment: &SegmentInfo) -> Result<Vec<Event>, Error> {
         let open = self.open(segment)?;
         let Directory { messages, events } = open.directory();
         let first = messages.len() as u32;
-        (first..first + events.len() as u32).map(|slot| open.event(slot)).collect()
+        let read = |slot| match self.archive().is_gone(&segment.seal.segment, slot)? {
+            true => Err(Error::Erased),
+            false => open.event(slot),
+        };
+        let events = (first..first + events.len() as u32).map(read);
+        events.filter(|event| !matches!(event, Err(Error::Erased))).collect()
     }
     /// Where a message lies, by its id; looks from the newest segment back.
     pub fn find(&self, id: &MailId) -> Result<Option<(SegmentInfo, u32)>, Error> {
         for segment in self.segments()?.into_iter().rev() {
-            let open = self.open(&segment)?;
+            let open = match self.open(&segment) {
+                Err(Error::Erased) => continue,
+                open => open?,
+            };
             if let Some(slot) = open.directory().messages.iter().position(|entry| entry.id == *id) {
                 return Ok(Some((segment, slot as u32)));
             }
@@ -206,8 +215,19 @@ impl Unlocked {
         }
     }
 
-    /// The segment, opened now or lately.
+    /// The segment of a unit; what an act took is not read, be its key still in memory or on the disk.
+    fn open_unit(&self, segment: &SegmentInfo, slot: u32) -> Result<Arc<OpenSegment>, Error> {
+        if self.archive().is_gone(&segment.seal.segment, slot)? {
+            return Err(Error::Erased);
+        }
+        self.open(segment)
+    }
+
+    /// The segment, opened now or lately; `Erased` when nothing of it is left.
     pub(super) fn open(&self, segment: &SegmentInfo) -> Result<Arc<OpenSegment>, Error> {
+        if is_dead(&*self.archive().acts()?, &segment.seal) {
+            return Err(Error::Erased);
+        }
         let mut cache = lock(&self.inner.open);
         if let Some(at) = cache.iter().position(|(index, _)| *index == segment.seal_index) {
             let found = cache.remove(at).ok_or(Error::Bug("a cached segment vanished"))?;

@@ -1,6 +1,7 @@
 //! Verifying an archive: everything a file could be wrong in, one finding per fault. Reads only, trusts nothing but the
 //! signature on the checkpoint and, where one is brought, a checkpoint from outside.
 
+use super::acts::Act;
 use super::checkpoint::NOTE_BYTES_MAX;
 use super::checkpoint::Verifier;
 use super::files;
@@ -12,6 +13,7 @@ use super::log;
 use super::open::SegmentInfo;
 use super::tile::TreeHead;
 use super::unlocked::Unlocked;
+use super::verify_acts;
 use super::verify_deep;
 use super::verify_keys;
 use super::verify_log;
@@ -62,9 +64,9 @@ pub struct Report {
     pub covered: u64,
     /// Of these, above the last seal pass.
     pub pending: u64,
-    /// Tombs of erased messages.
+    /// Messages erased by order.
     pub erased: u64,
-    /// Tombs of expired messages.
+    /// Messages expired.
     pub expired: u64,
     /// Leaves inside declared gaps.
     pub gaps: u64,
@@ -131,6 +133,7 @@ pub(super) struct Facts {
     pub keys: Vec<(u64, Key)>,
     pub seals: Vec<SegmentInfo>,
     pub gaps: Vec<(u64, u64)>,
+    pub acts: Vec<(u64, Act)>,
 }
 
 impl Facts {
@@ -164,7 +167,10 @@ impl Facts {
                 self.seals.push(SegmentInfo { seal_index: index, seal });
             }
             LeafKind::Gap => self.gaps.push(leaf.gap_range()?),
-            kind if kind.is_act() => return Some(Seen::Act),
+            kind if kind.is_act() => {
+                self.acts.push((index, Act::of_leaf(&leaf.octets())?.ok()?));
+                return Some(Seen::Act);
+            }
             _ => {}
         }
         Some(Seen::Other)
@@ -209,7 +215,8 @@ fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) ->
         check_outside(disk, layout, (&verifier, &head), note, history, &mut report);
     }
     let Some(epoch) = epoch else { return report };
-    verify_segments::verify(disk, layout, &epoch, &facts, &mut report);
+    let registry = verify_acts::verify(disk, layout, &epoch, &facts, &mut report);
+    verify_segments::verify(disk, layout, &epoch, &facts, &registry, &mut report);
     if let Some(unlocked) = options.unlocked {
         verify_deep::verify(unlocked, &facts, &mut report);
     }

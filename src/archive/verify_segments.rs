@@ -1,11 +1,12 @@
 //! Level 0 of the segments: every object of every SEAL leaf, and that each accepted message is in exactly one segment.
 
+use super::acts::Registry;
+use super::acts::is_dead;
 use super::cover::COVER_BYTES_MAX;
 use super::cover::Cover;
 use super::data_object;
 use super::files;
 use super::key_object::KEY_OBJECT_BYTES_MAX;
-use super::key_object::Slot;
 use super::layout::Layout;
 use super::leaf::Epoch;
 use super::leaf::Seal;
@@ -16,12 +17,20 @@ use super::verify::Facts;
 use super::verify::FaultKind;
 use super::verify::Report;
 use super::verify::Seen;
+use super::verify_acts;
 use crate::crypto::sha256;
 use crate::durable::Disk;
 use std::path::Path;
 
 /// Checks all segments and the coverage.
-pub fn verify(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, facts: &Facts, report: &mut Report) {
+pub fn verify(
+    disk: &dyn Disk,
+    layout: &Layout,
+    epoch: &Epoch,
+    facts: &Facts,
+    registry: &Registry,
+    report: &mut Report,
+) {
     let mut covered = Coverage::new(facts);
     let mut before: Option<&SegmentInfo> = None;
     let mut start = 0;
@@ -29,8 +38,11 @@ pub fn verify(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, facts: &Facts, re
     for info in &facts.seals {
         let chain = check_chain(before, info, facts, report);
         acts.check(info, report);
-        check_data(disk, layout, epoch, &info.seal, report);
-        check_keys(disk, layout, &info.seal, report);
+        // A data object that nothing opens any more may be removed, and is, by expiry.
+        if !is_dead(registry, &info.seal) || disk.exists(&layout.data(&info.seal.segment)) {
+            check_data(disk, layout, epoch, &info.seal, report);
+        }
+        check_keys(disk, layout, &info.seal, (registry, facts), report);
         // All segments of a pass may cover what lies behind the pass before.
         if let Some(before) = before.filter(|b| b.seal.through != info.seal.through) {
             start = before.seal.through;
@@ -153,8 +165,15 @@ fn check_data(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, seal: &Seal, repo
 }
 
 /// Both copies. In the first generation every octet is fixed by the SEAL leaf.
-fn check_keys(disk: &dyn Disk, layout: &Layout, seal: &Seal, report: &mut Report) {
-    for (copy, path) in layout.keys(&seal.segment).iter().enumerate() {
+fn check_keys(
+    disk: &dyn Disk,
+    layout: &Layout,
+    seal: &Seal,
+    (registry, facts): (&Registry, &Facts),
+    report: &mut Report,
+) {
+    let mut generations = Vec::new();
+    for path in &layout.keys(&seal.segment) {
         let name = layout.name(path);
         let octets = match files::read(disk, path, KEY_OBJECT_BYTES_MAX) {
             Ok(octets) => octets,
@@ -169,10 +188,15 @@ fn check_keys(disk: &dyn Disk, layout: &Layout, seal: &Seal, report: &mut Report
                 report.add(0, name, FaultKind::Changed, "another hash than in the SEAL leaf");
             }
             Ok(keys) => {
-                let tombs = keys.slots.iter().filter(|slot| matches!(slot, Slot::Tomb { .. })).count();
-                report.erased += if copy == 0 { tombs as u64 } else { 0 };
+                verify_acts::check_tombs(&keys, registry, facts, &name, report);
+                generations.push((keys.object_generation, name));
             }
         }
+    }
+    let newest = generations.iter().map(|(generation, _)| *generation).max();
+    for (generation, name) in generations.into_iter().filter(|(generation, _)| Some(*generation) != newest) {
+        let detail = format!("object generation {generation}, its copy has a newer one");
+        report.add(0, name, FaultKind::Inconsistent, detail);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lists: rows of sealed messages that a query asks for, for command line and export. Reads the catalog alone, no bodies.
 
 use super::fold;
-use super::index::Error;
+use super::index::{self, Error};
 use super::query::{Node, Query, Term};
 use super::schema;
 use super::sealed::Segment;
@@ -130,6 +130,22 @@ impl Listing {
         }
     }
 
+    /// The newest segment that is in the catalog: what a list shows is complete up to it.
+    pub fn newest_segment(&self) -> Result<Option<Segment>, Error> {
+        Ok(index::newest_segment(&self.0)?)
+    }
+
+    /// Messages the query asks for that lie in segments with a greater SEAL leaf, by UID.
+    pub fn uids_after(&self, query: &Query, seal_index: Option<u64>) -> Result<Vec<u32>, Error> {
+        let from = seal_index.map_or(-1, schema::number);
+        let mut condition = Condition { sql: "m.segment > ? AND ".to_owned(), values: vec![Value::from(from)] };
+        condition.node(&query.0);
+        let sql = format!("SELECT m.uid FROM messages m WHERE {} ORDER BY m.uid", condition.sql);
+        let mut statement = self.0.prepare(&sql)?;
+        let uids = statement.query_map(params_from_iter(condition.values), |row| row.get(0))?;
+        Ok(uids.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// The segments with results that became known after the message was sealed, in log order.
     pub fn events(&self, uid: u32) -> Result<Vec<Segment>, Error> {
         let sql = "SELECT s.seal_index, s.id FROM events e JOIN segments s ON s.seal_index = e.segment
@@ -216,6 +232,10 @@ impl Condition {
             Term::After(at) => ("m.accepted_ms >= ?", at.ms().into()),
             Term::Before(at) => ("m.accepted_ms < ?", at.ms().into()),
             Term::Class(class) => ("m.class = ?", class.clone().into()),
+            Term::Hold(name) => (
+                "m.uid IN (SELECT h.uid FROM held h JOIN holds n ON n.number = h.hold WHERE n.name = ?)",
+                name.clone().into(),
+            ),
             Term::Direction(direction) => ("m.direction = ?", direction.word().to_owned().into()),
             Term::Id(id) => ("m.id = ?", id.octets().to_vec().into()),
             Term::MessageId(id) => ("m.msgid = ?", id.clone().into()),

@@ -1,8 +1,9 @@
 //! The unlocked archive as the catalog reads it. Adds no rights: what the officers' keys do not open stays closed.
 
 use super::reported;
-use super::sealed::{Also, Entry, Facts, Sealed, Segment, Unreadable};
+use super::sealed::{Act, Acts, Also, Entry, Facts, Sealed, Segment, Unreadable};
 use crate::archive;
+use crate::archive::acts::Followed;
 use crate::archive::{Accept, Meta, Seal, SegmentInfo, Unlocked};
 use crate::crypto;
 use crate::mail::Reported;
@@ -119,6 +120,21 @@ impl Sealed for OpenedArchive {
 
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable> {
         Ok(self.unlocked.octets(&self.info(segment)?, slot)?)
+    }
+
+    fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable> {
+        let archive = self.unlocked.archive();
+        let base = u64::from(archive.uid_base());
+        let uids = |accepts: Vec<u64>| accepts.iter().filter_map(|a| u32::try_from(base + a + 1).ok()).collect();
+        let (followed, newest) = archive.followed(act)?;
+        let act = |one| match one {
+            Followed::Held(hold, accepts) => {
+                Act::Held { hold: *hold.octets(), name: archive.hold_name(&hold), uids: uids(accepts) }
+            }
+            Followed::Released(hold) => Act::Released(*hold.octets()),
+            Followed::Gone(accepts) => Act::Gone(uids(accepts)),
+        };
+        Ok(Acts { acts: followed.into_iter().map(act).collect(), newest })
     }
 
     fn seal_key(&self, key: &[u8]) -> Result<Vec<u8>, Unreadable> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The tables' version. Another one is rebuilt, not migrated: the archive has everything.
-const VERSION: i64 = 2;
+const VERSION: i64 = 4;
 /// How long a connection waits for another one's write.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
@@ -38,6 +38,9 @@ CREATE TABLE parties(
     PRIMARY KEY(address, mailbox, uid)) WITHOUT ROWID;
 CREATE TABLE events(
     uid INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY(uid, segment)) WITHOUT ROWID;
+CREATE TABLE holds(number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name TEXT NOT NULL);
+CREATE TABLE held(hold INTEGER NOT NULL, uid INTEGER NOT NULL, PRIMARY KEY(hold, uid)) WITHOUT ROWID;
+CREATE TABLE followed(act INTEGER NOT NULL);
 ";
 
 /// Stands in `parties` for those who see all mail. No address is empty.
@@ -85,7 +88,7 @@ pub(super) fn create(path: &Path, key: &Secret<32>, archive: &[u8; 16]) -> rusql
 
 fn connect_writer(path: &Path, key: &Secret<32>) -> rusqlite::Result<Connection> {
     let connection = connect(path, key)?;
-    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")?;
+    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;")?;
     Ok(connection)
 }
 

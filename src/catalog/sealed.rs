@@ -79,6 +79,33 @@ pub struct Also {
     pub to: Vec<Address>,
 }
 
+/// Something that was done to sealed mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Messages came under a hold.
+    Held {
+        /// The hold.
+        hold: [u8; 16],
+        /// Its name.
+        name: String,
+        /// The messages.
+        uids: Vec<u32>,
+    },
+    /// A hold ended.
+    Released([u8; 16]),
+    /// Messages were erased or expired.
+    Gone(Vec<u32>),
+}
+
+/// What was done, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acts {
+    /// Each act.
+    pub acts: Vec<Act>,
+    /// The newest act leaf there is.
+    pub newest: Option<u64>,
+}
+
 /// Sealed mail, opened.
 pub trait Sealed: Send + Sync {
     /// The archive, which the catalog and its UIDVALIDITYs are bound to.
@@ -97,6 +124,8 @@ pub trait Sealed: Send + Sync {
     fn bare_facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable>;
     /// One message's octets, as received.
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable>;
+    /// What was done behind the act leaf with this index; all for `None`.
+    fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable>;
     /// Seals the catalog's key to the archive key.
     fn seal_key(&self, key: &[u8]) -> Result<Vec<u8>, Unreadable>;
     /// Opens what `seal_key` made.

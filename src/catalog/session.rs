@@ -3,7 +3,7 @@
 use super::index::Error;
 use super::key;
 use super::schema;
-use super::sealed::Sealed;
+use super::sealed::{Sealed, Unreadable};
 use super::view::{Mailbox, Message, Unavailable, View};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::{Secret, Sha256};
@@ -236,7 +236,12 @@ impl View for Session {
         let Some((segment, slot, readable)) = self.find(columns, mailbox, uid, place).map_err(failed)? else {
             return Ok(None);
         };
-        let octets = self.sealed.octets(&segment, slot).map_err(|e| Unavailable::Failed(e.to_string()))?;
+        let octets = match self.sealed.octets(&segment, slot) {
+            Ok(octets) => octets,
+            // Erased since the session looked.
+            Err(Unreadable::Erased) => return Ok(None),
+            Err(e) => return Err(Unavailable::Failed(e.to_string())),
+        };
         let Some(slice) = readable else { return Ok(Some(octets)) };
         let missing = || Unavailable::Failed(format!("catalog: UID {uid} is shorter than its readable form"));
         slice.of(&octets).map(|octets| Some(octets.to_vec())).ok_or_else(missing)

@@ -1,5 +1,6 @@
 //! The catalog over an archive in memory: following it, what each account sees, lists, and being made anew.
 
+mod acts;
 mod passes;
 
 use super::*;
@@ -49,6 +50,8 @@ type Content = (Vec<Unit>, Vec<u32>);
 #[derive(Default)]
 struct Memory {
     segments: Mutex<Vec<(Segment, Content)>>,
+    /// What was done, each act a leaf.
+    acts: Mutex<Vec<Act>>,
     /// Whether the next directory meets a bug.
     has_trap: AtomicBool,
 }
@@ -93,8 +96,12 @@ impl Sealed for Memory {
     fn events(&self, segment: &Segment) -> Result<Vec<u32>, Unreadable> {
         Ok(self.content(segment, |(_, events)| events.clone()))
     }
+    fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable> {
+        Ok(self.behind(act))
+    }
     fn facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
         let unit = self.unit(segment, slot);
+        self.there(unit.entry.uid)?;
         assert!(unit.poison == Poison::Nothing, "a bug that this message meets");
         unit.facts.ok_or(Unreadable::Damaged("bent".into()))
     }

@@ -147,6 +147,10 @@ pub struct Archive {
     pub seal_after_s: u64,
     /// Seal when this much is not sealed.
     pub seal_bytes: u64,
+    /// Officers who must sign an order of erasure.
+    pub erase_signatures: usize,
+    /// How long a backup of key objects is kept: what a receipt says of what it cannot know.
+    pub key_backup_days: u32,
 }
 
 /// `[view]`
@@ -277,7 +281,7 @@ impl Default for Journal {
 }
 impl Default for Archive {
     fn default() -> Self {
-        Archive { seal_after_s: 300, seal_bytes: 268_435_456 }
+        Archive { seal_after_s: 300, seal_bytes: 268_435_456, erase_signatures: 1, key_backup_days: 30 }
     }
 }
 

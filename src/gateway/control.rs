@@ -6,6 +6,7 @@ mod hidden;
 
 pub use hidden::Hidden;
 
+use super::acts::request::ActRequest;
 use super::queue::{Action, Selection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,8 +18,8 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use zeroize::Zeroizing;
 
-/// Octets of a request line; a generation file of the archive key is the longest there is.
-const REQUEST_BYTES_MAX: u64 = 4 << 20;
+/// Octets of a request line: an order may name 100,000 messages.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What a request line is given at once: shares fit, so that no copy of them is left behind.
 const LINE_BYTES: usize = 64 * 1024;
 /// How long a command waits for a running server's next line.
@@ -53,6 +54,11 @@ pub enum Request {
     },
     /// Leaves of the evidence log that only the journal holds yet, for `archive verify`.
     Leaves,
+    /// Do something to sealed mail.
+    Act {
+        /// What.
+        act: ActRequest,
+    },
     /// Read configuration, policies, keys, accounts and certificates again.
     Reload,
     /// Take officers' shares; unlock the view once they are enough.
@@ -74,7 +80,9 @@ pub enum Request {
 impl Request {
     fn patience(&self) -> Duration {
         match self {
-            Request::Seal | Request::Unlock { .. } | Request::InstallGeneration { .. } => SEAL_TIMEOUT,
+            Request::Seal | Request::Act { .. } | Request::Unlock { .. } | Request::InstallGeneration { .. } => {
+                SEAL_TIMEOUT
+            }
             _ => ANSWER_TIMEOUT,
         }
     }

@@ -9,7 +9,8 @@
 //! control    commands to a running server         queue, cli, init, check, demo; rows is what they show
 //! ```
 
-pub mod check;
+pub mod acts;
+mod check;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -1,6 +1,8 @@
 //! The post: what all parts of a running gateway share. Opens everything, replaces policy, keys and certificates under running
 //! sessions, and keeps what it has when a new version has faults.
 
+use super::acts::Office;
+use super::acts::settle::{Settled, Settling};
 use super::config::{Changed, Config};
 use super::door::certificates::Authorities;
 use super::door::logins::Logins;
@@ -46,6 +48,7 @@ pub struct Post {
     logins: Logins,
     rooms: Rooms,
     fence: Fence<Digest>,
+    settling: Settling,
     accepted: mpsc::UnboundedSender<MailId>,
 }
 
@@ -127,6 +130,7 @@ impl Post {
             logins: Logins::start().map_err(|e| Error::of("threads for logins", e))?,
             rooms,
             fence: Fence::default(),
+            settling: Settling::default(),
             accepted,
         };
         Ok((post, accepted_ids))
@@ -160,6 +164,16 @@ impl Post {
     /// Keeps out messages that meet a bug before their reply.
     pub fn fence(&self) -> &Fence<Digest> {
         &self.fence
+    }
+    /// What carries out acts on sealed mail.
+    pub fn office(&self) -> Office<'_> {
+        let signatures = self.config().archive.erase_signatures;
+        let (journal, clock) = (&self.journal, &*self.clock);
+        Office { archive: &self.archive, journal, clock, signatures, audit: Some(&self.audit) }
+    }
+    /// Goes on with what follows erasures and expiries; `forget` has the catalog forget.
+    pub fn settle(&self, forget: impl FnOnce() -> Result<(), String>) -> Result<Settled, String> {
+        self.settling.settle(&self.office(), self.config().archive.key_backup_days, forget)
     }
     /// The configuration now.
     pub fn config(&self) -> Arc<Config> {

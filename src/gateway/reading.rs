@@ -12,9 +12,10 @@ use super::secret_file;
 use crate::access::{Account, Reads};
 use crate::archive::{Archive, ArchiveSecrets, Gathering, Share, Unlocked};
 use crate::catalog::{Catalog, OpenedArchive, Reader, View, Viewer};
-use crate::clock::{Clock, Timestamp};
-use crate::durable::Disk;
-use open::Open;
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::durable::{Disk, RealDisk};
+use crate::journal::Journal;
+use open::{Open, Traces};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,6 +48,7 @@ pub enum Reached {
 /// The readers' side of a running gateway.
 pub struct Reading {
     archive: Archive,
+    journal: Journal,
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     catalog: PathBuf,
@@ -88,6 +90,7 @@ impl Reading {
     pub fn open(post: &Post) -> Reading {
         let reading = Reading {
             archive: post.archive().clone(),
+            journal: post.journal().clone(),
             disk: post.disk().clone(),
             clock: post.clock().clone(),
             catalog: Places::of(&post.config()).catalog,
@@ -108,7 +111,7 @@ impl Reading {
     }
 
     fn opened(&self, unlocked: Unlocked) -> Result<Arc<Open>, String> {
-        Open::new(unlocked, &self.disk, &self.clock, &self.catalog).map(Arc::new)
+        Open::new(unlocked, &self.disk, (&self.journal, &self.clock), &self.catalog).map(Arc::new)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -229,7 +232,21 @@ impl Reading {
     /// Takes newly sealed segments into the catalog.
     pub fn index(&self) -> Result<(), String> {
         let open = self.state().current.as_ref().ok().cloned();
-        open.map_or(Ok(()), |open| open.index())
+        open.map_or(Ok(()), |open| open.index().map(drop))
+    }
+
+    /// Has the catalog forget what is erased or expired. Where it is locked it is removed, to be made anew.
+    pub fn forget(&self) -> Result<(), String> {
+        // Nobody opens a catalog that is being removed.
+        let _changing = self.changing();
+        let open = self.state().current.as_ref().ok().cloned();
+        let Some(open) = open else {
+            return Catalog::discard(&*self.disk, &self.catalog).map_err(|e| e.to_string());
+        };
+        match open.index()? {
+            Traces::None => Ok(()),
+            Traces::Perhaps => Err("a reader holds the catalog's write-ahead log open".to_owned()),
+        }
     }
 
     /// What this account may see, and what tells when it may no more. Waits a moment while the catalog is not up to date.
@@ -257,6 +274,23 @@ pub fn unlock(config: &Config, archive: &Archive) -> Result<Unlocked, String> {
     let key = secret_file::read(key)?;
     let passphrase = secret_file::passphrase(config.view.passphrase_file.as_deref())?;
     archive.unlock(key.expose(), &passphrase).map_err(|e| e.to_string())
+}
+
+/// Has the catalog forget what is erased or expired when no server runs. Where no key opens it here it is removed.
+pub fn forget_for_command(config: &Config) -> Result<(), String> {
+    let places = Places::of(config);
+    let (disk, clock): (Arc<dyn Disk>, Arc<dyn Clock>) = (Arc::new(RealDisk), Arc::new(SystemClock));
+    let archive = Archive::open_read_only(disk.clone(), &places.archive).map_err(|e| e.to_string())?;
+    let failed = |e: crate::catalog::Error| format!("catalog: {e}");
+    let Ok(unlocked) = unlock(config, &archive) else {
+        return Catalog::discard(&*disk, &places.catalog).map_err(failed);
+    };
+    let opened = Arc::new(OpenedArchive::new(unlocked));
+    let mut catalog = Catalog::open(disk, clock, &places.catalog, opened).map_err(failed)?;
+    match catalog.index().map_err(failed)?.clean {
+        true => Ok(()),
+        false => Err("a reader holds the catalog's write-ahead log open".to_owned()),
+    }
 }
 
 /// A reader for a command: of the running server's catalog, or of one brought up to date here.

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod acts;
 mod certificates;
 mod commands;
 mod conformance;

@@ -5,6 +5,7 @@
 //! A crash prints the seed and the input in hexadecimal; the input then becomes a named test.
 
 mod access;
+mod acts;
 mod archive;
 mod catalog;
 mod driver;

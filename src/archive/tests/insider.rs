@@ -8,7 +8,7 @@ use super::disk::FakeDisk;
 use super::world::{World, kept, message};
 use crate::clock::Clock;
 use crate::crypto::random;
-use crate::journal::{LEAF_VERSION, Leaf, LeafKind, Sealable};
+use crate::journal::Sealable;
 use crate::mail::summary::summarize;
 use std::path::Path;
 use std::sync::Arc;
@@ -160,8 +160,10 @@ fn a_segment_of_another_class_or_bucket_than_its_mail_is_noticed_with_the_key() 
 #[test]
 fn an_act_that_a_seal_leaf_hides_is_noticed() {
     let world = world();
-    let hold = Leaf::new(LeafKind::Hold, vec![LEAF_VERSION]).expect("short");
-    let hold = seal::append(&world.journal, &[hold]).expect("appended");
+    let (hold, at) = (HoldId::from_octets([1; 16]), super::world::start());
+    let release = acts::leaves::Release { previous: None, part: 0, hold, at, reason: "over".into() };
+    let leaf = acts::Act::Release(release).to_leaf().expect("a leaf");
+    let hold = seal::append(&world.journal, &[leaf]).expect("appended");
     world.seal();
     assert_eq!(world.archive.last_segment().map(|info| info.seal.acts), Some(Some(hold)));
     assert!(world.verify(None).is_ok());

@@ -1,5 +1,9 @@
 //! Tests of the whole room: a real journal and a real archive over a disk that crashes, and files that someone bent.
 
+mod acts;
+mod acts_crash;
+mod acts_expire;
+mod acts_gnupg;
 mod classes;
 mod crash;
 #[allow(clippy::duplicate_mod, dead_code, reason = "the journal's simulated disk, of which these tests need a part")]

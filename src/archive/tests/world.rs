@@ -99,8 +99,16 @@ fn open_journal(disk: &Arc<dyn Disk>, root: &Path, clock: &Arc<TestClock>, archi
 
 impl World {
     pub fn new(disk: Arc<dyn Disk>, root: &Path) -> World {
-        let certificate = [officers()[0].certificate.clone()];
-        let options = CreateOptions { officers: &certificate, threshold: 1, uid_base: 100, now: start() };
+        World::with(disk, root, &[officers()[0].certificate.clone()])
+    }
+
+    /// On a disk in memory, with these officers.
+    pub fn of(officers: &[Certificate]) -> World {
+        World::with(Arc::new(super::disk::FakeDisk::default()), Path::new("/gw"), officers)
+    }
+
+    fn with(disk: Arc<dyn Disk>, root: &Path, officers: &[Certificate]) -> World {
+        let options = CreateOptions { officers, threshold: 1, uid_base: 100, now: start() };
         let archive = Archive::create(disk.clone(), &root.join("archive"), &host_key(), &options).expect("an archive");
         let clock = Arc::new(TestClock(AtomicI64::new(START_S * 1000)));
         let journal = open_journal(&disk, root, &clock, &archive);

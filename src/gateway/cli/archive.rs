@@ -1,5 +1,6 @@
 //! `sealpost archive`: what was accepted, read and checked by those who may.
 
+use super::archive_acts as acts;
 use super::args::{Archive as Command, ExportForm, ExportFormat};
 use super::officer_args::Openers;
 use super::openers;
@@ -9,6 +10,7 @@ use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::durable::{Disk, RealDisk};
+use crate::gateway::acts::request::ExpireRequest;
 use crate::gateway::config::Config;
 use crate::gateway::control::Request;
 use crate::gateway::drills::Drills;
@@ -77,6 +79,15 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
             let unlocked = if level == 0 { None } else { Some(unlock(&by, &config, &places)?) };
             verify(&places, unlocked.as_ref(), checkpoint.as_deref(), out)
         }
+        Command::Hold(hold) => acts::hold(&config, config_path, &hold, out),
+        Command::Release { name, reason } => acts::release(&config, config_path, name, reason, out),
+        Command::Holds => acts::holds(&places, out),
+        Command::Erase(erase) => acts::erase(&config, config_path, &erase, out),
+        Command::Expire { class, before, dry_run, limit, yes } => {
+            let request = ExpireRequest { class, before, limit, dry_run: !yes, by: acts::by() };
+            acts::expire(&config, config_path, request, acts::Wish::of(dry_run, yes), out)
+        }
+        Command::Receipts { act } => acts::receipts(&places, act, out),
     }
 }
 
@@ -86,13 +97,16 @@ fn parse(words: &[String]) -> Result<Query, Failure> {
 }
 
 /// The archive unlocked, and its list.
-struct Room {
-    opened: Arc<OpenedArchive>,
-    listing: Listing,
+pub struct Room {
+    /// The archive.
+    pub opened: Arc<OpenedArchive>,
+    /// The list.
+    pub listing: Listing,
 }
 
 impl Room {
-    fn open(config: &Config) -> Result<Room, Failure> {
+    /// Unlocks with the key that the configuration names.
+    pub fn open(config: &Config) -> Result<Room, Failure> {
         Room::open_by(&Openers::default(), config)
     }
     fn open_by(by: &Openers, config: &Config) -> Result<Room, Failure> {
@@ -113,6 +127,11 @@ impl Room {
             results.extend(events.into_iter().filter(|event| event.id == row.id).flat_map(|event| event.results));
         }
         Ok(results)
+    }
+    /// Names of the holds on a message.
+    fn holds(&self, row: &Row) -> Result<Vec<String>, Failure> {
+        let info = self.opened.info(&row.segment).map_err(Failure::bad)?;
+        self.opened.unlocked().archive().holds_on(&info.seal.segment, row.slot).map_err(Failure::bad)
     }
     fn octets(&self, row: &Row, form: ExportForm) -> Result<Vec<u8>, Failure> {
         let failed = |e: &dyn std::fmt::Display| Failure::bad(format!("{}: {e}", row.id));
@@ -162,6 +181,7 @@ fn status(places: &Places, config_path: &Path, out: &Out) -> Result<(), Failure>
         None => {
             let (journal, archive) = offline::open_store(config_path)?;
             let mut status = rows::archive::status(&archive, Some(&journal)).map_err(Failure::bad)?;
+            rows::archive::add(&mut status, crate::gateway::acts::counts(&archive).map_err(Failure::bad)?);
             status["queued"] = Value::from(journal.pending_ids().len());
             let drills = Drills::load(&RealDisk, &places.drills)?;
             status["drill"] = drills.shown(&archive.generation(), SystemClock.now());
@@ -190,7 +210,7 @@ fn seal(places: &Places, config_path: &Path, config: &Config, out: &Out) -> Resu
 }
 
 /// Says on a terminal that long work is under way.
-fn spinner(what: &'static str) -> ProgressBar {
+pub fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what);
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
@@ -226,6 +246,7 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
         shown["protected_until"] = Value::from(accept.protected_until.map(Timestamp::rfc3339));
         shown["ehlo"] = Value::from(accept.client.ehlo.clone());
         shown["protocol"] = Value::from(accept.client.protocol.clone());
+        shown["holds"] = Value::from(room.holds(row)?);
         let results: Vec<ResultRecord> = meta.results.into_iter().chain(room.late_results(row)?).collect();
         shown["results"] = rows::archive::results(&handed_in, &results);
         if let Some(reported) = &accept.reported {

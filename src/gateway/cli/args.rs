@@ -1,5 +1,6 @@
 //! The command line: every flag is defined here once, and help comes from here. Does nothing itself.
 
+use super::args_acts::{Erase, Hold, month};
 use super::officer_args as officers;
 use crate::access::AccountName;
 use crate::gateway::config::{Domain, HostPort, Hostname};
@@ -14,7 +15,7 @@ SIGTERM ends when what is under way has ended, SIGINT at once. SIGHUP reads conf
 again, and keeps all of the old when any of the new has a fault.\n\n\
 SEALPOST_LOG=error|warn|info|debug sets what is logged on standard error, SEALPOST_LOG_FORMAT=json in which form.";
 const QUERY: &str = "\
-Query: from: to: (any recipient, Bcc too) subject: after: (day, inclusive) before: (exclusive) on: class: direction: id: msgid: \
+Query: from: to: (any recipient, Bcc too) subject: after: (day, inclusive) before: (exclusive) on: class: hold: direction: id: msgid: \
 hash: larger:. Days are YYYY-MM-DD in UTC. All must match; OR and parentheses as usual; quotes around blanks; -term for not, \
 behind --.";
 
@@ -346,6 +347,45 @@ pub enum Archive {
         #[command(flatten)]
         by: officers::Openers,
     },
+    /// Put messages under a legal hold: nothing erases or expires them until it is released
+    #[command(after_help = QUERY)]
+    Hold(Hold),
+    /// End a legal hold; others on the same messages go on
+    Release {
+        /// The hold
+        name: String,
+        /// Why, kept in the log and readable by whoever reads the archive's directory
+        #[arg(long)]
+        reason: String,
+    },
+    /// List legal holds
+    Holds,
+    /// Erase messages by an officer's signed order: prepare it, sign it, carry it out
+    #[command(after_help = QUERY)]
+    Erase(Erase),
+    /// Expire what its class keeps no longer
+    Expire {
+        /// Only this class
+        #[arg(long, value_name = "C")]
+        class: Option<String>,
+        /// Only buckets before this month: YYYY-MM
+        #[arg(long, value_name = "MONTH", value_parser = month)]
+        before: Option<u32>,
+        /// Only say what would go
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
+        /// Refuse when more messages than this are due
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        limit: u64,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List erasures and expiries and whether their receipts are written, or show one receipt
+    Receipts {
+        /// The act, as the list shows it
+        act: Option<u64>,
+    },
     /// Check the archive; exit 1 on any finding
     Verify {
         /// 0: without keys; 2: open every message
@@ -421,6 +461,14 @@ mod tests {
             ("sealpost queue drop --reason x", false),
             ("sealpost queue drop --all", true),
             ("sealpost queue drop --all --from a@x.example", false),
+            ("sealpost archive erase from:a --reason r", false),
+            ("sealpost archive erase from:a --reason r --prepare f", true),
+            ("sealpost archive erase from:a --prepare f", false),
+            ("sealpost archive erase from:a --order f", false),
+            ("sealpost archive erase --order f --signature s --signature t --dry-run", true),
+            ("sealpost archive hold case", false),
+            ("sealpost archive hold case from:a --reason r --standing", true),
+            ("sealpost archive expire --dry-run --yes", false),
             ("sealpost queue park --from a@x.example --to *@y.example --older-than 1h", true),
         ] {
             assert_eq!(Arguments::try_parse_from(line.split(' ')).is_ok(), is_taken, "{line}");

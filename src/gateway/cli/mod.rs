@@ -3,7 +3,9 @@
 //! Data goes to standard output, talk to standard error. Exit status: 0 ok, 1 the thing asked about is bad, 2 usage, 75 try again.
 
 mod archive;
+mod archive_acts;
 pub mod args;
+mod args_acts;
 mod gpg;
 mod key;
 mod officer;
@@ -31,6 +33,8 @@ use std::process::ExitCode;
 
 /// Exit status when the thing asked about is bad.
 const BAD: u8 = 1;
+/// Exit status of a command that was not understood, as clap's.
+const USAGE: u8 = 2;
 /// Exit status of a failure that may pass (sysexits.h EX_TEMPFAIL).
 const TEMPORARY: u8 = 75;
 
@@ -76,6 +80,11 @@ impl<E: Into<Error>> From<E> for Failure {
 
 /// Asks the running server; `None` when none runs. What it answers that it cannot do may work later.
 fn ask(places: &Places, request: &Request) -> Result<Option<Vec<Value>>, Failure> {
+    ask_or(places, request, Failure::temporary)
+}
+
+/// The same with another meaning of a refusal.
+fn ask_or(places: &Places, request: &Request, refused: fn(String) -> Failure) -> Result<Option<Vec<Value>>, Failure> {
     let failed = |e: io::Error| {
         let socket = places.control.display();
         match e.kind() {
@@ -88,7 +97,7 @@ fn ask(places: &Places, request: &Request) -> Result<Option<Vec<Value>>, Failure
     };
     match control::ask(&places.control, request).map_err(failed)? {
         None => Ok(None),
-        Some(answer) => answer.map(Some).map_err(Failure::temporary),
+        Some(answer) => answer.map(Some).map_err(refused),
     }
 }
 

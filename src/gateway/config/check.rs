@@ -76,6 +76,7 @@ fn counts(config: &Config) -> Vec<(&'static str, &'static str, u64)> {
         ("[queue]", "lifetime_s", config.queue.lifetime_s),
         ("[archive]", "seal_after_s", config.archive.seal_after_s),
         ("[archive]", "seal_bytes", config.archive.seal_bytes),
+        ("[archive]", "erase_signatures", number(config.archive.erase_signatures)),
     ]
 }
 

@@ -162,6 +162,8 @@ tls = "opportunistic"               # none | opportunistic | required | verified
 # [archive]
 # seal_after_s = 300
 # seal_bytes = 268435456
+# erase_signatures = 1              # officers who must sign an order of erasure
+# key_backup_days = 30              # how long a backup of the archive is kept, for the receipts of erasures
 
 @VIEW@"#;
 

@@ -3,6 +3,8 @@
 use super::{Hidden, Request};
 use crate::archive::Share;
 use crate::crypto::hash;
+use crate::gateway::acts::request::ActRequest;
+use crate::gateway::acts::settle::Settled;
 use crate::gateway::control;
 use crate::gateway::delivery::Delivery;
 use crate::gateway::drills::Drills;
@@ -21,6 +23,10 @@ use tokio::runtime::Handle;
 
 /// Leaves that are told at once: far more than a seal pass leaves behind.
 const LEAVES_MAX: usize = 200_000;
+
+/// How often a command looks whether everything has followed its act, and how long it waits between.
+const ROUNDS: u32 = 60;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// What it takes to answer.
 #[derive(Clone, Debug)]
@@ -71,8 +77,29 @@ impl Desk {
             Request::Unlock { shares, ttl_s } => self.unlock(&shares, Duration::from_secs(ttl_s)).map(|row| vec![row]),
             Request::Lock => Ok(vec![self.lock()]),
             Request::InstallGeneration { file } => self.install(&file).map(|row| vec![row]),
+            Request::Act { act } => self.act(act).await.map(|row| vec![row]),
             Request::Reload => crate::gateway::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
+    }
+
+    /// Sealed and compared with standing holds first, so that fresh mail is no obstacle. Waits a while for what follows.
+    async fn act(&self, act: ActRequest) -> Result<Value, String> {
+        self.sealing.now().await?;
+        let this = self.clone();
+        let carried_out = tokio::task::spawn_blocking(move || {
+            let mut row = this.post.office().run(&act)?;
+            if act.takes() && !row["act"].is_null() {
+                let waited = wait(|| this.post.settle(|| this.reading.forget()));
+                row["receipt"] = Value::from(if waited.is_none() { "written" } else { "pending" });
+                row["waiting_for"] = Value::from(waited);
+            } else if let Err(error) = this.reading.index() {
+                tracing::warn!("not in the catalog yet: {error}");
+            }
+            Ok(row)
+        });
+        carried_out
+            .await
+            .map_err(|_| "bug: the act ended in a panic; `archive receipts` says what came of it".to_owned())?
     }
 
     fn list(&self, selection: &Selection) -> Result<Vec<Value>, String> {
@@ -139,10 +166,27 @@ impl Desk {
             Ok(drills) => drills.shown(&generation, self.post.now()),
             Err(e) => Value::from(e.line()),
         };
+        let acts = crate::gateway::acts::counts(self.post.archive()).map_err(|e| e.to_string())?;
+        rows::archive::add(&mut status, acts);
         status["sealing"] = self.sealing.sealing();
         status["indexing"] = self.sealing.indexing();
         Ok(status)
     }
+}
+
+/// Tries again and again for a while; what it still waits for then.
+pub fn wait(mut settle: impl FnMut() -> Result<Settled, String>) -> Option<String> {
+    for round in 0..ROUNDS {
+        let why = match settle() {
+            Ok(Settled::All(_)) => return None,
+            Ok(Settled::Waiting(why)) | Err(why) => why,
+        };
+        if round + 1 == ROUNDS {
+            return Some(why);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    None
 }
 
 fn blocking(stream: UnixStream) -> std::io::Result<std::os::unix::net::UnixStream> {

@@ -3,10 +3,13 @@
 use super::Locked;
 use super::revocable::{Ending, Revocable};
 use crate::archive::Unlocked;
+use crate::archive::acts::Tools;
 use crate::catalog::{self, Catalog, OpenedArchive, Reader, View, Viewer};
 use crate::clock::Clock;
 use crate::crypto::hash;
 use crate::durable::Disk;
+use crate::gateway::acts::standing;
+use crate::journal::Journal;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +24,15 @@ enum Coverage {
     Whole,
 }
 
+/// Whether the catalog's files may still hold what it has forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traces {
+    /// They may.
+    Perhaps,
+    /// They do not.
+    None,
+}
+
 /// How long a reader waits for the catalog to be brought up to date.
 const COVERAGE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a new unlock waits until what was locked before lets go of the catalog.
@@ -30,6 +42,8 @@ const CATALOG_PATIENCE: Duration = Duration::from_secs(20);
 pub struct Open {
     pub(super) sealed: Arc<Revocable>,
     catalog: Mutex<Catalog>,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
     reader: Reader,
     coverage: Mutex<Coverage>,
     covered: Condvar,
@@ -43,7 +57,7 @@ impl Open {
     pub fn new(
         unlocked: Unlocked,
         disk: &Arc<dyn Disk>,
-        clock: &Arc<dyn Clock>,
+        (journal, clock): (&Journal, &Arc<dyn Clock>),
         catalog: &Path,
     ) -> Result<Open, String> {
         let absent = unlocked.absent();
@@ -63,6 +77,8 @@ impl Open {
         Ok(Open {
             sealed,
             catalog: Mutex::new(catalog),
+            journal: journal.clone(),
+            clock: clock.clone(),
             reader,
             coverage: Mutex::new(Coverage::Partial),
             covered: Condvar::new(),
@@ -87,16 +103,30 @@ impl Open {
         Ok((Box::new(Ending { view, locked: locked.clone() }), locked))
     }
 
-    /// Takes newly sealed segments into the catalog.
-    pub fn index(&self) -> Result<(), String> {
+    /// Takes newly sealed segments into the catalog, and compares them with standing holds.
+    pub fn index(&self) -> Result<Traces, String> {
         // Readers see what there is, also when a segment cannot be taken in, even by a panic.
         let _covered = Covered(self);
-        // After a panic the transaction was rolled back, and the catalog is as before.
-        let indexed = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).index();
-        if *self.locked.borrow() {
-            return Ok(());
+        match self.follow() {
+            // The error is that it was locked meanwhile.
+            Err(_) if *self.locked.borrow() => Ok(Traces::Perhaps),
+            followed => followed,
         }
-        let indexed = indexed.map_err(|e| e.to_string())?;
+    }
+
+    fn follow(&self) -> Result<Traces, String> {
+        let before = self.take_in()?;
+        let opened = self.sealed.opened().map_err(|e| e.to_string())?;
+        let tools = Tools { journal: &self.journal, clock: &*self.clock };
+        match standing::compare(&tools, &opened, &self.reader)? {
+            0 => Ok(before),
+            _ => self.take_in(),
+        }
+    }
+
+    fn take_in(&self) -> Result<Traces, String> {
+        // After a panic the transaction was rolled back, and the catalog is as before.
+        let indexed = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).index().map_err(|e| e.to_string())?;
         for id in &indexed.unread {
             tracing::error!("bug: {id}: its header cannot be read; it is shown without, and says so");
         }
@@ -105,7 +135,7 @@ impl Open {
             let (segment, detail) = (hash::hex(&damage.segment.id), &damage.detail);
             tracing::error!("not in the catalog: segment {segment}, {place}: {detail}; run `sealpost archive verify`");
         }
-        Ok(())
+        Ok(if indexed.clean { Traces::None } else { Traces::Perhaps })
     }
 
     fn wait(&self) -> Coverage {

@@ -1,6 +1,8 @@
 //! An opened archive that can be taken back from all who read it, and views that end with it. Adds no rights.
 
-use crate::catalog::{Entry, Facts, Mailbox, Message, OpenedArchive, Sealed, Segment, Unavailable, Unreadable, View};
+use crate::catalog::{
+    Acts, Entry, Facts, Mailbox, Message, OpenedArchive, Sealed, Segment, Unavailable, Unreadable, View,
+};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
@@ -52,6 +54,9 @@ impl Sealed for Revocable {
     }
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable> {
         self.opened()?.octets(segment, slot)
+    }
+    fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable> {
+        self.opened()?.acts_after(act)
     }
     fn seal_key(&self, key: &[u8]) -> Result<Vec<u8>, Unreadable> {
         self.opened()?.seal_key(key)

@@ -9,7 +9,7 @@ use crate::catalog::Unavailable;
 use crate::clock::SystemClock;
 use crate::crypto::{Secret, SecretBytes};
 use crate::durable::RealDisk;
-use crate::journal::{self, Journal};
+use crate::journal;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -48,7 +48,15 @@ fn stage() -> Stage {
     let journal = Journal::open(disk.clone(), clock.clone(), settings, keys, size, through).expect("a journal").0;
     let state = State { current: Err("nobody has unlocked it".to_owned()), until: None, waiting: None };
     let catalog = dir.path().join("catalog");
-    let reading = Reading { archive, disk, clock, catalog, changing: Mutex::new(()), state: Mutex::new(state) };
+    let reading = Reading {
+        archive,
+        journal: journal.clone(),
+        disk,
+        clock,
+        catalog,
+        changing: Mutex::new(()),
+        state: Mutex::new(state),
+    };
     Stage { reading, journal, officers, passphrase, _dir: dir }
 }
 

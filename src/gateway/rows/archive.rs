@@ -35,6 +35,13 @@ pub fn status(archive: &Archive, journal: Option<&Journal>) -> Result<Value, Err
     }))
 }
 
+/// Adds the fields of one object to another.
+pub fn add(status: &mut Value, more: Value) {
+    if let (Some(status), Value::Object(more)) = (status.as_object_mut(), more) {
+        status.extend(more);
+    }
+}
+
 /// Per retention class.
 fn classes(census: &Census) -> Value {
     let class = |(class, kept): (&str, Kept)| json!({"class": class, "messages": kept.messages, "stored_bytes": kept.stored_bytes, "segments": kept.segments});

@@ -1,6 +1,7 @@
 //! The steps of the sealer, each of which waits for the disk and may fail.
 
 use crate::clock::Timestamp;
+use crate::gateway::acts::settle::Settled;
 use crate::gateway::observe::Event;
 use crate::gateway::post::Post;
 use crate::gateway::reading::Reading;
@@ -20,6 +21,10 @@ pub trait Steps: Send + Sync {
     fn seal(&self) -> Result<Value, String>;
     /// Shows readers what is sealed.
     fn index(&self) -> Result<(), String>;
+    /// Goes on with what follows erasures and expiries.
+    fn settle(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Those of a running gateway.
@@ -57,5 +62,12 @@ impl Steps for Archiving {
 
     fn index(&self) -> Result<(), String> {
         self.reading.index()
+    }
+
+    fn settle(&self) -> Result<(), String> {
+        match self.post.settle(|| self.reading.forget())? {
+            Settled::All(_) => Ok(()),
+            Settled::Waiting(why) => Err(why),
+        }
     }
 }

@@ -4,6 +4,7 @@ mod carry;
 mod crash;
 mod damage;
 mod disk;
+mod evict;
 mod flow;
 mod mirror;
 mod speed;
