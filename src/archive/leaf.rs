@@ -1,4 +1,4 @@
-//! The leaves the archive writes: EPOCH, KEY, SEAL. A version octet, then strict CBOR; never anything personal.
+//! The leaves the archive writes: EPOCH, KEY, SEAL, ANCHOR. A version octet, then strict CBOR; never anything personal.
 
 use super::cursor::Malformed;
 use super::keys::Origin;
@@ -126,6 +126,22 @@ pub struct Totals {
     pub raw_bytes: u64,
 }
 
+/// What is kept outside the log and cannot be changed unnoticed from here on.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Anchor {
+    /// The head of the read audit (`docs/audit-format.md`).
+    #[n(1)]
+    AuditHead {
+        /// Records so far.
+        #[n(0)]
+        records: u64,
+        /// The chain's value behind the last of them.
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        chain: Digest,
+    },
+}
+
 fn to_leaf<T: Encode<()>>(kind: LeafKind, value: &T) -> Option<Leaf> {
     let body = [vec![LEAF_VERSION], strict::encode(value)].concat();
     Leaf::new(kind, body)
@@ -178,6 +194,17 @@ impl Seal {
     /// Units, and so slots.
     pub fn units(&self) -> u64 {
         u64::from(self.messages) + u64::from(self.events)
+    }
+}
+
+impl Anchor {
+    /// Its leaf.
+    pub fn to_leaf(&self) -> Option<Leaf> {
+        to_leaf(LeafKind::Anchor, self)
+    }
+    /// From a leaf's body.
+    pub fn from_body(body: &[u8]) -> Result<Anchor, Malformed> {
+        from_body(body)
     }
 }
 

@@ -7,6 +7,7 @@ use super::files;
 use super::keys;
 use super::keys::GENERATION_BYTES_MAX;
 use super::layout::Layout;
+use super::leaf::Anchor;
 use super::leaf::Epoch;
 use super::leaf::Key;
 use super::log;
@@ -16,6 +17,7 @@ use super::unlocked::Unlocked;
 use super::verify_deep;
 use super::verify_log;
 use super::verify_segments;
+use crate::crypto::Digest;
 use crate::crypto::sha256;
 use crate::durable::Disk;
 use crate::journal::Leaf;
@@ -71,6 +73,8 @@ pub struct Report {
     pub gaps: u64,
     /// ACCEPT leaves that should be in a segment and are in none.
     pub missing: u64,
+    /// Heads of the read audit that the log states, in its order: index of the leaf, records, chain.
+    pub audit_heads: Vec<(u64, u64, Digest)>,
 }
 
 impl Report {
@@ -130,6 +134,7 @@ pub(super) struct Facts {
     pub keys: Vec<(u64, Key)>,
     pub seals: Vec<SegmentInfo>,
     pub gaps: Vec<(u64, u64)>,
+    pub anchors: Vec<(u64, Anchor)>,
 }
 
 impl Facts {
@@ -140,6 +145,14 @@ impl Facts {
         if seen.is_none() {
             report.add(0, format!("leaf {index}"), FaultKind::Inconsistent, "a leaf that cannot be read");
         }
+    }
+    fn audit_heads(&self) -> Vec<(u64, u64, Digest)> {
+        let head = |(index, anchor): &(u64, Anchor)| match anchor {
+            Anchor::AuditHead { records, chain } => (*index, *records, *chain),
+        };
+        let mut heads: Vec<_> = self.anchors.iter().map(head).collect();
+        heads.sort_unstable();
+        heads
     }
     /// Whether a GAP leaf declares that what the leaf at `index` meant is lost.
     pub fn in_gap(&self, index: u64) -> bool {
@@ -162,6 +175,7 @@ impl Facts {
                 let seal = super::leaf::Seal::from_body(&leaf.body).ok()?;
                 self.seals.push(SegmentInfo { seal_index: index, seal });
             }
+            LeafKind::Anchor => self.anchors.push((index, Anchor::from_body(&leaf.body).ok()?)),
             LeafKind::Gap => self.gaps.push(leaf.gap_range()?),
             _ => {}
         }
@@ -187,6 +201,20 @@ pub fn verify(disk: &dyn Disk, dir: &Path, options: &VerifyOptions<'_>) -> Repor
     report
 }
 
+/// The log alone, for the heads of the read audit that it states.
+pub fn verify_anchors(disk: &dyn Disk, dir: &Path, journal: &[LeafEntry]) -> Report {
+    let layout = Layout::new(dir);
+    let mut report = Report::default();
+    let Some(Anchors { head, .. }) = anchors(disk, &layout, &mut report) else { return report };
+    let mut facts = Facts::default();
+    verify_log::verify(disk, &layout, &head, &mut facts, &mut report);
+    for entry in journal.iter().filter(|entry| entry.index >= head.size) {
+        facts.take(entry.index, &entry.octets, &mut report);
+    }
+    report.audit_heads = facts.audit_heads();
+    report
+}
+
 fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) -> Report {
     let mut report = Report::default();
     let Some(Anchors { epoch, verifier, head }) = anchors(disk, layout, &mut report) else { return report };
@@ -196,6 +224,7 @@ fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) ->
         facts.take(entry.index, &entry.octets, &mut report);
     }
     facts.seals.sort_by_key(|info| info.seal_index);
+    report.audit_heads = facts.audit_heads();
     let epoch = check_epoch(epoch, &facts, &mut report);
     check_keys(disk, layout, &facts, &mut report);
     // With damaged tiles earlier roots cannot be computed; the tiles have their findings.
