@@ -47,6 +47,11 @@ pub enum Request {
     },
     /// Leaves of the evidence log that only the journal holds yet, for `archive verify`.
     Leaves,
+    /// Record what a command is about to show.
+    Audit {
+        /// The record, hexadecimal.
+        record: String,
+    },
     /// Read configuration, policies, keys, accounts and certificates again.
     Reload,
 }

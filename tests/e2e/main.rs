@@ -16,6 +16,7 @@ mod notifications;
 mod path;
 mod protection;
 mod queue;
+mod read_audit;
 mod readers;
 mod refusals;
 mod routes;

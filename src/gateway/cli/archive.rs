@@ -2,6 +2,7 @@
 
 use super::args::{Archive as Command, ExportFormat};
 use super::out::{Form, Reader};
+use super::recorded::Recorder;
 use super::{Failure, Out, ask, talk};
 use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
@@ -45,13 +46,21 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
         Command::Status => status(&places, config_path, out),
         Command::Seal => seal(&places, config_path, &config, out),
         Command::List { query } => {
-            let query = parse(&query)?;
-            list(&Room::open(&config)?, &query, out)
+            let (words, query) = (query.join(" "), parse(&query)?);
+            let room = Room::open(&config)?;
+            Recorder::new(&places, room.archive())?.search("archive list", &words)?;
+            list(&room, &query, out)
         }
-        Command::Show { message, why } => show(&Room::open(&config)?, &message, why, out),
+        Command::Show { message, why } => show(&places, &Room::open(&config)?, &message, why, out),
         Command::Export { query, format, output } => {
-            let query = parse(&query)?;
-            export(&Room::open(&config)?, &query, format, &output, out)
+            let (words, query) = (query.join(" "), parse(&query)?);
+            let room = Room::open(&config)?;
+            let mut recorder = Recorder::new(&places, room.archive())?;
+            recorder.search("archive export", &words)?;
+            recorder.export(&room.listing, &query)?;
+            let exported = export(&room, &query, format, &output, out);
+            recorder.end()?;
+            exported
         }
         Command::Verify { level, checkpoint } => verify(&config, &places, level, checkpoint.as_deref(), out),
     }
@@ -78,6 +87,9 @@ impl Room {
         let listing = reader.listing().map_err(Failure::bad)?;
         Ok(Room { opened, listing })
     }
+    fn archive(&self) -> &Archive {
+        self.opened.unlocked().archive()
+    }
     /// What became of a message after it was sealed.
     fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
         let mut results = Vec::new();
@@ -94,7 +106,7 @@ impl Room {
 }
 
 /// The archive opened with the officer's key.
-fn unlock(config: &Config, places: &Places) -> Result<Unlocked, Failure> {
+pub(super) fn unlock(config: &Config, places: &Places) -> Result<Unlocked, Failure> {
     let archive = Archive::open_read_only(Arc::new(RealDisk), &places.archive)
         .map_err(|e| Error::archive(&places.archive, &e))?;
     reading::unlock(config, &archive).map_err(|e| {
@@ -156,12 +168,13 @@ fn spinner(what: &'static str) -> ProgressBar {
     spinner
 }
 
-fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure> {
+fn show(places: &Places, room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure> {
     let found = room.listing.find(&Reference::parse(message)).map_err(Failure::bad)?;
     if found.is_empty() {
         return Err(Failure::bad(format!("no sealed message is `{message}`"))
             .with_help("an id, a Message-ID, or MAILBOX/UID; `sealpost archive seal` seals what was just accepted"));
     }
+    Recorder::new(places, room.archive())?.show(&found, if why { "why" } else { "summary" })?;
     for row in &found {
         let meta = room.opened.meta(&row.segment, row.slot).map_err(|e| {
             Failure::bad(format!("{}: {e}", row.id))
@@ -244,7 +257,7 @@ impl From<crate::catalog::Error> for Stop {
 }
 
 /// What a running server has accepted and not sealed. A copy of the archive is verified without: nothing here needs a server.
-fn journal_leaves(places: &Places) -> Result<Vec<LeafEntry>, Failure> {
+pub(super) fn journal_leaves(places: &Places) -> Result<Vec<LeafEntry>, Failure> {
     match ask(places, &Request::Leaves) {
         Ok(None) => Ok(Vec::new()),
         // A leaf left out would pass for a missing one, or hide that one is missing.
@@ -268,7 +281,8 @@ fn verify(config: &Config, places: &Places, level: u8, checkpoint: Option<&Path>
     let journal = journal_leaves(places)?;
     let busy = spinner("verifying");
     let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal };
-    let report = archive::verify(&RealDisk, &places.archive, &options);
+    let mut report = archive::verify(&RealDisk, &places.archive, &options);
+    super::audit::check_beside(places, &mut report);
     busy.finish_and_clear();
     let findings: Vec<Value> = report.findings.iter().map(rows::archive::finding).collect();
     out.table(&["level", "object", "kind", "detail"], &findings)?;

@@ -4,10 +4,12 @@
 
 mod archive;
 pub mod args;
+mod audit;
 mod key;
 mod out;
 mod policy;
 mod queue;
+mod recorded;
 mod user;
 
 use super::control::{self, Request};
@@ -126,6 +128,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &file()?, &out),
         Command::Queue(command) => queue::run(&command, &file()?, &out),
         Command::Archive(command) => archive::run(command, &file()?, &out),
+        Command::Audit(command) => audit::run(command, file, &out),
     }
 }
 

@@ -63,6 +63,7 @@ impl Desk {
             Request::QueueShow { id } => rows::queue::show(self.post.journal(), &id).map(|row| vec![row]),
             Request::QueueChange { selection, action } => self.delivery.change(&selection, &action).await,
             Request::Leaves => Ok(self.leaves()),
+            Request::Audit { record } => self.post.read_audit().keep_local(&record).await.map(|()| Vec::new()),
             Request::Reload => crate::gateway::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
     }
@@ -83,6 +84,7 @@ impl Desk {
         let mut status = rows::archive::status(self.post.archive(), Some(journal)).map_err(|e| e.to_string())?;
         status["queued"] = Value::from(journal.pending_ids().len());
         status["view"] = Value::from(self.reading.state().word());
+        status["read_audit"] = Value::from(self.post.read_audit().trouble().unwrap_or_else(|| "working".to_owned()));
         status["sealing"] = self.sealing.sealing();
         status["indexing"] = self.sealing.indexing();
         Ok(status)

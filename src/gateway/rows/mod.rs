@@ -1,4 +1,5 @@
 //! What commands show, as rows for people and JSON. Shows no content of mail.
 
 pub mod archive;
+pub mod audit;
 pub mod queue;
