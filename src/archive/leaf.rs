@@ -233,6 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn anchors_say_what_they_anchor() {
+        let anchor = Anchor::AuditHead { records: 7, chain: [9; 32] };
+        let leaf = anchor.to_leaf().expect("short");
+        assert_eq!(leaf.kind, LeafKind::Anchor);
+        assert_eq!(leaf.body[..8], [1, 0x82, 1, 0x82, 7, 0x58, 32, 9], "as documented");
+        assert_eq!(Anchor::from_body(&leaf.body), Ok(anchor));
+        assert!(Anchor::from_body(&[1, 0x82, 0x18, 99, 0x80]).is_err(), "of an unknown kind");
+    }
+
+    #[test]
     fn leaves_read_back_and_only_in_one_form() {
         let seal = seal(vec![(24_322, 2), (24_323, 1)]);
         let leaf = seal.to_leaf().expect("a leaf");

@@ -26,6 +26,7 @@ use super::session::Session;
 use super::session::TlsState;
 use super::session::unavailable;
 use super::work::Asked;
+use super::work::Begun;
 use crate::catalog::Mailbox;
 use crate::catalog::Reading;
 use crate::catalog::View;
@@ -35,7 +36,7 @@ type Answered = Result<&'static str, &'static str>;
 /// How STORE ends.
 const NOTHING_STORED: &str = "OK STORE completed, nothing was changed";
 /// What is to be recorded first; nothing, when there is nothing to record and the work goes on.
-type Begun = Result<Option<Reading>, &'static str>;
+type Recording = Result<Option<Reading>, &'static str>;
 
 impl Session {
     /// Does a command; `octets` are what the client wrote behind its tag. An event when the driver has a part in it.
@@ -246,22 +247,28 @@ impl Session {
         numbers: Numbers,
         set: &SequenceSet,
         items: Vec<Item>,
-    ) -> Begun {
+    ) -> Recording {
         let fetch = Fetch::new(items, self.choose(numbers, set)?);
-        match Asked::fetch(tag.to_owned(), result, fetch, self.selected()?) {
-            Ok((asked, reading)) => {
-                self.asked = Some(asked);
-                Ok(Some(reading))
-            }
-            Err(work) => {
+        let begun = Asked::fetch(tag.to_owned(), result, fetch, self.selected()?);
+        Ok(self.begin(begun))
+    }
+
+    /// What is to be recorded before the work begins.
+    fn begin(&mut self, begun: Begun) -> Option<Reading> {
+        match begun {
+            Begun::Work(work) => {
                 self.work = Some(work);
-                Ok(None)
+                None
+            }
+            Begun::Asked(asked, reading) => {
+                self.asked = Some(asked);
+                Some(reading)
             }
         }
     }
 
     /// OK without effect: a NO would stop fetchmail at its first message. The answer shows the flags as they are.
-    fn store(&mut self, tag: &str, numbers: Numbers, set: &SequenceSet) -> Begun {
+    fn store(&mut self, tag: &str, numbers: Numbers, set: &SequenceSet) -> Recording {
         let items = match numbers {
             Numbers::Sequence => vec![Item::Flags],
             Numbers::Uid => section::with_uid(vec![Item::Flags]),
@@ -269,15 +276,14 @@ impl Session {
         self.fetch(tag, NOTHING_STORED, numbers, set, items)
     }
 
-    fn search(&mut self, tag: &str, numbers: Numbers, charset: Charset, key: Key, terms: &[u8]) -> Begun {
+    fn search(&mut self, tag: &str, numbers: Numbers, charset: Charset, key: Key, terms: &[u8]) -> Recording {
         let uids = self.selected()?.uids();
         if charset == Charset::Unknown {
             return Err("NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset");
         }
         let search = Search::new(numbers, key, uids);
-        let (asked, reading) = Asked::search(tag.to_owned(), search, terms.to_vec(), self.selected()?);
-        self.asked = Some(asked);
-        Ok(Some(reading))
+        let begun = Asked::search(tag.to_owned(), search, terms.to_vec(), self.selected()?);
+        Ok(self.begin(begun))
     }
 }
 

@@ -30,27 +30,30 @@ pub(super) struct Asked {
     job: Job,
 }
 
+/// What a command begins with.
+pub(super) enum Begun {
+    /// It shows no mail: no message is chosen, or nothing of one is asked for.
+    Work(Work),
+    /// What is to be recorded first.
+    Asked(Asked, Reading),
+}
+
 impl Asked {
-    /// FETCH, and what is to be recorded of it; the work itself where no message is chosen or nothing of one is shown.
-    pub(super) fn fetch(
-        tag: String,
-        result: &'static str,
-        fetch: Fetch,
-        selected: &Selected,
-    ) -> Result<(Asked, Reading), Work> {
+    /// FETCH.
+    pub(super) fn fetch(tag: String, result: &'static str, fetch: Fetch, selected: &Selected) -> Begun {
         let uids = fetch.uids(selected.uids());
         if !fetch.shows_mail() || uids.is_empty() {
-            return Err(Work { tag, job: Job::Fetch(result, fetch) });
+            return Begun::Work(Work { tag, job: Job::Fetch(result, fetch) });
         }
         let aim = Aim::Messages { uids, count: fetch.count(), items: fetch.items() };
         let reading = Reading { command: "FETCH", mailbox: selected.name().to_owned(), aim };
-        Ok((Asked { tag, job: Job::Fetch(result, fetch) }, reading))
+        Begun::Asked(Asked { tag, job: Job::Fetch(result, fetch) }, reading)
     }
 
-    /// SEARCH, and what is to be recorded of it.
-    pub(super) fn search(tag: String, search: Search, terms: Vec<u8>, selected: &Selected) -> (Asked, Reading) {
+    /// SEARCH.
+    pub(super) fn search(tag: String, search: Search, terms: Vec<u8>, selected: &Selected) -> Begun {
         let reading = Reading { command: "SEARCH", mailbox: selected.name().to_owned(), aim: Aim::Terms(terms) };
-        (Asked { tag, job: Job::Search(search) }, reading)
+        Begun::Asked(Asked { tag, job: Job::Search(search) }, reading)
     }
 
     /// The record is durable.
