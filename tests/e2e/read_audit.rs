@@ -333,6 +333,40 @@ fn mail_goes_on_where_the_audit_cannot_begin() {
     stage.python("imap().logout()\n");
 }
 
+/// Whoever reaches the control socket can add records of commands, none of clients.
+#[test]
+fn the_control_socket_takes_records_of_commands_alone() {
+    let stage = stage(1);
+    stage.python("m = imap()\nm.logout()\n");
+    let octets = std::fs::read(stage.last_file()).expect("a file");
+    let mut bodies = Vec::new();
+    let mut rest = &octets[60..];
+    while let Some((length, _)) = rest.split_first_chunk::<4>() {
+        let bytes = u32::from_be_bytes(*length) as usize;
+        bodies.push(&rest[8..8 + bytes]);
+        rest = &rest[8 + bytes + 32..];
+    }
+    let count = stage.records().len();
+    assert_eq!(bodies.len(), count, "the documented form");
+    let (local, remote) = (bodies[0], bodies[1]);
+    let hex = |octets: &[u8]| octets.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let tell = |record: &str| {
+        use std::io::{Read, Write};
+        let socket = stage.gateway.dir().join("run/control.sock");
+        let mut stream = std::os::unix::net::UnixStream::connect(socket).expect("a server");
+        let line = serde_json::json!({"command": "audit", "record": record}).to_string();
+        stream.write_all(format!("{line}\n").as_bytes()).expect("written");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    for refused in [&hex(remote), "", "00", "zz", &hex(&local[..local.len() - 1])] {
+        assert!(tell(refused).contains("no record of a command"), "{refused}");
+    }
+    assert!(tell(&hex(local)).contains("done"));
+    assert_eq!(stage.records().len(), count + 1);
+}
+
 #[test]
 fn what_is_anchored_cannot_be_changed_unnoticed() {
     let mut stage = stage(2);

@@ -344,6 +344,7 @@ fn what_a_failing_disk_may_have_written_does_not_count() {
     let head = writer.append(&[record(2)]).expect("durable");
     let place = Place { dir };
     let (found, trail) = place.read();
+    assert_eq!(trail.files, 3, "a file that could not be synced is left alone");
     assert_eq!((found, trail.head, trail.faults), (vec![Some(0), Some(2)], head, Vec::new()));
     drop(writer);
     let head = place.write(3, 4);

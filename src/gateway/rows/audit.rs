@@ -62,7 +62,10 @@ pub fn with_detail(mut row: Value) -> Value {
             let most = if row["exact"] == false { "at most " } else { "" };
             format!("{} {} {most}{}: {}", word("command"), word("mailbox"), word("uids"), word("items"))
         }
-        "search" => format!("{} {}: {}", word("command"), word("mailbox"), word("terms")),
+        "search" => {
+            let place = if row["mailbox"] == "" { "everywhere".to_owned() } else { word("mailbox") };
+            format!("{} {place}: {}", word("command"), word("terms"))
+        }
         "end" => format!("{} commands, {} messages, {} octets", word("commands"), word("messages"), word("bytes")),
         _ => String::new(),
     };
