@@ -216,8 +216,8 @@ fn recorded(session: &mut Session, command: &str) -> Vec<Reading> {
                 let shown = |said: &[u8]| said.windows(7).filter(|w| *w == b"FETCH (").count();
                 said.extend_from_slice(&out);
                 assert_eq!(shown(&said), readings.len(), "{command}: nothing is shown before it is recorded");
-                let waiting = session.step(b"", &mut said);
-                assert_eq!(waiting.event, Event::Read);
+                let waiting = session.step(b"n NOOP\r\n", &mut said);
+                assert_eq!((waiting.event, waiting.consumed), (Event::Read, 0));
                 assert_eq!(shown(&said), readings.len(), "{command}: steps do nothing before");
                 out.clear();
                 readings.push(reading);
