@@ -77,7 +77,7 @@ pub use shares::Share;
 pub use status::Status;
 pub use tile::TreeHead;
 pub use unlocked::{DirectoryEntry, Unlocked};
-pub use verify::{FaultKind, Finding, Report, VerifyOptions, verify};
+pub use verify::{FaultKind, Finding, Report, VerifyOptions, verify, verify_anchors};
 
 /// What goes wrong with an archive.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@ use super::checkpoint::Verifier;
 use super::files;
 use super::keys;
 use super::layout::Layout;
+use super::leaf::Anchor;
 use super::leaf::Epoch;
 use super::leaf::Key;
 use super::log;
@@ -18,6 +19,7 @@ use super::verify_deep;
 use super::verify_keys;
 use super::verify_log;
 use super::verify_segments;
+use crate::crypto::Digest;
 use crate::durable::Disk;
 use crate::journal::Leaf;
 use crate::journal::LeafEntry;
@@ -72,6 +74,8 @@ pub struct Report {
     pub gaps: u64,
     /// ACCEPT leaves that should be in a segment and are in none.
     pub missing: u64,
+    /// Heads of the read audit that the log states, in its order: index of the leaf, records, chain.
+    pub audit_heads: Vec<(u64, u64, Digest)>,
 }
 
 impl Report {
@@ -134,6 +138,7 @@ pub(super) struct Facts {
     pub seals: Vec<SegmentInfo>,
     pub gaps: Vec<(u64, u64)>,
     pub acts: Vec<(u64, Act)>,
+    pub anchors: Vec<(u64, Anchor)>,
 }
 
 impl Facts {
@@ -144,6 +149,14 @@ impl Facts {
         if seen.is_none() {
             report.add(0, format!("leaf {index}"), FaultKind::Inconsistent, "a leaf that cannot be read");
         }
+    }
+    fn audit_heads(&self) -> Vec<(u64, u64, Digest)> {
+        let head = |(index, anchor): &(u64, Anchor)| match anchor {
+            Anchor::AuditHead { records, chain } => (*index, *records, *chain),
+        };
+        let mut heads: Vec<_> = self.anchors.iter().map(head).collect();
+        heads.sort_unstable();
+        heads
     }
     /// Whether a GAP leaf declares that what the leaf at `index` meant is lost.
     pub fn in_gap(&self, index: u64) -> bool {
@@ -166,6 +179,7 @@ impl Facts {
                 let seal = super::leaf::Seal::from_body(&leaf.body).ok()?;
                 self.seals.push(SegmentInfo { seal_index: index, seal });
             }
+            LeafKind::Anchor => self.anchors.push((index, Anchor::from_body(&leaf.body).ok()?)),
             LeafKind::Gap => self.gaps.push(leaf.gap_range()?),
             kind if kind.is_act() => {
                 self.acts.push((index, Act::of_leaf(&leaf.octets())?.ok()?));
@@ -195,6 +209,20 @@ pub fn verify(disk: &dyn Disk, dir: &Path, options: &VerifyOptions<'_>) -> Repor
     report
 }
 
+/// The log alone, for the heads of the read audit that it states.
+pub fn verify_anchors(disk: &dyn Disk, dir: &Path, journal: &[LeafEntry]) -> Report {
+    let layout = Layout::new(dir);
+    let mut report = Report::default();
+    let Some(Anchors { head, .. }) = anchors(disk, &layout, &mut report) else { return report };
+    let mut facts = Facts::default();
+    verify_log::verify(disk, &layout, &head, &mut facts, &mut report);
+    for entry in journal.iter().filter(|entry| entry.index >= head.size) {
+        facts.take(entry.index, &entry.octets, &mut report);
+    }
+    report.audit_heads = facts.audit_heads();
+    report
+}
+
 fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) -> Report {
     let mut report = Report::default();
     let Some(Anchors { epoch, verifier, head }) = anchors(disk, layout, &mut report) else { return report };
@@ -204,6 +232,7 @@ fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) ->
         facts.take(entry.index, &entry.octets, &mut report);
     }
     facts.seals.sort_by_key(|info| info.seal_index);
+    report.audit_heads = facts.audit_heads();
     let epoch = check_epoch(epoch, &facts, &mut report);
     verify_keys::verify(disk, layout, epoch.as_ref(), &facts, &mut report);
     // With damaged tiles earlier roots cannot be computed; the tiles have their findings.

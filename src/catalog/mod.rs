@@ -26,4 +26,4 @@ pub use opened::OpenedArchive;
 pub use query::{QUERY_BYTES_MAX, Query, QueryFault};
 pub use sealed::{Act, Acts, Also, Entry, Facts, Sealed, Segment, Unreadable};
 pub use session::{INBOX_DAYS, MAILBOX_MESSAGES_MAX, Reader, Viewer, uid_validity};
-pub use view::{Mailbox, Message, Unavailable, View};
+pub use view::{Aim, Mailbox, Message, Reading, Recorded, Unavailable, View};

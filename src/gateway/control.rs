@@ -59,6 +59,11 @@ pub enum Request {
         /// What.
         act: ActRequest,
     },
+    /// Record what a command is about to show.
+    Audit {
+        /// The record, hexadecimal.
+        record: String,
+    },
     /// Read configuration, policies, keys, accounts and certificates again.
     Reload,
     /// Take officers' shares; unlock the view once they are enough.

@@ -10,6 +10,7 @@ use super::error::Error;
 use super::fence::Fence;
 use super::files;
 use super::observe::{Audit, Event};
+use super::read_audit::ReadAudit;
 use super::room::Room;
 use super::tls::Presented;
 use crate::access::Accounts;
@@ -44,6 +45,7 @@ pub struct Post {
     archive: Archive,
     accounts: Accounts,
     audit: Audit,
+    read_audit: ReadAudit,
     rendering: Semaphore,
     logins: Logins,
     rooms: Rooms,
@@ -110,6 +112,8 @@ impl Post {
         let (journal, archive) = open_store(&config, &places, &disk, &clock, &host_key)?;
         let accounts = Accounts::open(disk.clone(), clock.clone(), &places.accounts)?;
         let audit = Audit::open(&places.audit).map_err(|e| Error::io(&places.audit, &e))?;
+        let read_audit =
+            ReadAudit::start(disk.clone(), &places.read_audit).map_err(|e| Error::of("thread of the read audit", e))?;
         let (accepted, accepted_ids) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let post = Post {
@@ -126,6 +130,7 @@ impl Post {
             archive,
             accounts,
             audit,
+            read_audit,
             rendering: Semaphore::new(cores),
             logins: Logins::start().map_err(|e| Error::of("threads for logins", e))?,
             rooms,
@@ -227,6 +232,10 @@ impl Post {
     pub fn audit(&self) -> &Audit {
         &self.audit
     }
+    /// Who read what.
+    pub fn read_audit(&self) -> &ReadAudit {
+        &self.read_audit
+    }
     /// As many renderings at once as there are cores.
     pub fn rendering(&self) -> &Semaphore {
         &self.rendering
@@ -325,6 +334,8 @@ pub struct Places {
     pub accounts: PathBuf,
     /// The audit trail.
     pub audit: PathBuf,
+    /// The read audit.
+    pub read_audit: PathBuf,
     /// The control socket.
     pub control: PathBuf,
     /// When officers last proved that they can open the archive.
@@ -345,6 +356,7 @@ impl Places {
             catalog: below("catalog"),
             accounts: below("access"),
             audit: below("audit.jsonl"),
+            read_audit: below("audit"),
             control: below("run/control.sock"),
             drills: below("drills"),
         }

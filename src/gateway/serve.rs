@@ -10,6 +10,7 @@ use super::drills;
 use super::ending::{stopping, until};
 use super::error::Error;
 use super::post::{self, Post, Rooms};
+use super::read_audit;
 use super::reading::Reading;
 use super::sealing::Sealing;
 use std::path::Path;
@@ -97,6 +98,7 @@ async fn run(config: &Path) -> Result<(), Error> {
         tokio::spawn(door::attend(house.clone(), door, socket, places.clone()));
     }
     tokio::spawn(delivery.clone().run(accepted));
+    tokio::spawn(read_audit::anchor(post.clone(), closing.clone()));
     ready();
     let ending = until_stopped(&mut signals, &post).await;
     // The readers of this channel may all have ended already.
@@ -185,6 +187,7 @@ async fn drain(signals: &mut Signals, house: &House, delivery: &Delivery, sealin
 fn stop(post: &Arc<Post>) -> Result<(), Error> {
     let control = post::Places::of(&post.config()).control;
     tokio::task::block_in_place(|| {
+        post.read_audit().close(post.journal());
         post.journal().clone().close();
         match std::fs::remove_file(&control) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&control, &e)),

@@ -19,6 +19,7 @@ mod officers;
 mod path;
 mod protection;
 mod queue;
+mod read_audit;
 mod readers;
 mod refusals;
 mod retention;

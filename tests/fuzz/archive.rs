@@ -8,7 +8,7 @@ use sealpost::archive::directory::{Directory, EventEntry, MessageEntry};
 use sealpost::archive::key_object::{KeyObject, Slot, Wrap};
 use sealpost::archive::keys;
 use sealpost::archive::keys::{Generation, Officer, Older, Origin, Piece, PieceDigest, Subset};
-use sealpost::archive::leaf::{Epoch, Key, Totals};
+use sealpost::archive::leaf::{Anchor, Epoch, Key, Totals};
 use sealpost::archive::shares::Share;
 use sealpost::archive::tile;
 use sealpost::archive::unit;
@@ -69,6 +69,9 @@ fn records(input: &[u8]) {
 fn leaves(input: &[u8]) {
     if let Ok(seal) = Seal::from_body(input) {
         assert_eq!(seal.to_leaf().expect("a leaf").body, input, "one form");
+    }
+    if let Ok(anchor) = Anchor::from_body(input) {
+        assert_eq!(anchor.to_leaf().expect("a leaf").body, input, "one form");
     }
     if let Ok(epoch) = Epoch::from_body(input) {
         assert_eq!(epoch.to_leaf().expect("a leaf").body, input, "one form");

@@ -5,6 +5,7 @@ use super::args::{Archive as Command, ExportForm, ExportFormat};
 use super::officer_args::Openers;
 use super::openers;
 use super::out::{Form, Reader};
+use super::recorded::Recorder;
 use super::{Failure, Out, ask, talk};
 use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
@@ -65,13 +66,21 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
         Command::Status => status(&places, config_path, out),
         Command::Seal => seal(&places, config_path, &config, out),
         Command::List { query, by } => {
-            let query = parse(&query)?;
-            list(&Room::open_by(&by, &config)?, &query, out)
+            let (words, query) = (query.join(" "), parse(&query)?);
+            let room = Room::open_by(&by, &config)?;
+            Recorder::new(&places, room.archive())?.search("archive list", &words)?;
+            list(&room, &query, out)
         }
-        Command::Show { message, why, by } => show(&Room::open_by(&by, &config)?, &message, why, out),
+        Command::Show { message, why, by } => show(&places, &Room::open_by(&by, &config)?, &message, why, out),
         Command::Export { query, format, form, output, by } => {
-            let query = parse(&query)?;
-            export(&Room::open_by(&by, &config)?, &query, (format, form), &output, out)
+            let (words, query) = (query.join(" "), parse(&query)?);
+            let room = Room::open_by(&by, &config)?;
+            let mut recorder = Recorder::new(&places, room.archive())?;
+            recorder.search("archive export", &words)?;
+            recorder.export(&room.listing, &query)?;
+            let exported = export(&room, &query, (format, form), &output, out);
+            recorder.end()?;
+            exported
         }
         // Dispatched before this: some of it needs no configuration.
         Command::Officer(_) | Command::Drill(_) => Err(Failure::bad("bug: dispatched twice")),
@@ -118,6 +127,9 @@ impl Room {
         let listing = reader.listing().map_err(Failure::bad)?;
         Ok(Room { opened, listing })
     }
+    fn archive(&self) -> &Archive {
+        self.opened.unlocked().archive()
+    }
     /// What became of a message after it was sealed.
     fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
         let mut results = Vec::new();
@@ -147,7 +159,7 @@ impl Room {
 }
 
 /// The archive opened by the officers who are here, or with the key that the configuration names.
-fn unlock(by: &Openers, config: &Config, places: &Places) -> Result<Unlocked, Failure> {
+pub(super) fn unlock(by: &Openers, config: &Config, places: &Places) -> Result<Unlocked, Failure> {
     let archive = Archive::open_read_only(Arc::new(RealDisk), &places.archive)
         .map_err(|e| Error::archive(&places.archive, &e))?;
     if by.is_given() {
@@ -216,12 +228,13 @@ pub fn spinner(what: &'static str) -> ProgressBar {
     spinner
 }
 
-fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure> {
+fn show(places: &Places, room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure> {
     let found = room.listing.find(&Reference::parse(message)).map_err(Failure::bad)?;
     if found.is_empty() {
         return Err(Failure::bad(format!("no sealed message is `{message}`"))
             .with_help("an id, a Message-ID, or MAILBOX/UID; `sealpost archive seal` seals what was just accepted"));
     }
+    Recorder::new(places, room.archive())?.show(&found, if why { "why" } else { "summary" })?;
     for row in &found {
         let meta = room.opened.meta(&row.segment, row.slot).map_err(|e| {
             Failure::bad(format!("{}: {e}", row.id))
@@ -321,7 +334,7 @@ impl From<crate::catalog::Error> for Stop {
 }
 
 /// What a running server has accepted and not sealed. A copy of the archive is verified without: nothing here needs a server.
-fn journal_leaves(places: &Places) -> Result<Vec<LeafEntry>, Failure> {
+pub(super) fn journal_leaves(places: &Places) -> Result<Vec<LeafEntry>, Failure> {
     match ask(places, &Request::Leaves) {
         Ok(None) => Ok(Vec::new()),
         // A leaf left out would pass for a missing one, or hide that one is missing.
@@ -341,7 +354,8 @@ fn verify(places: &Places, unlocked: Option<&Unlocked>, checkpoint: Option<&Path
     let journal = journal_leaves(places)?;
     let busy = spinner("verifying");
     let options = VerifyOptions { unlocked, checkpoint: outside.as_deref(), journal: &journal };
-    let report = archive::verify(&RealDisk, &places.archive, &options);
+    let mut report = archive::verify(&RealDisk, &places.archive, &options);
+    super::audit::check_beside(places, &mut report);
     busy.finish_and_clear();
     let findings: Vec<Value> = report.findings.iter().map(rows::archive::finding).collect();
     out.table(&["level", "object", "kind", "detail"], &findings)?;

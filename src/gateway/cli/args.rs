@@ -78,6 +78,9 @@ pub enum Command {
     },
     /// Lock the view of a running gateway at once
     Lock,
+    /// Who read what in the archive
+    #[command(subcommand)]
+    Audit(Audit),
 }
 
 /// `sealpost init`
@@ -404,6 +407,32 @@ pub enum Archive {
     /// Let officers prove that they can still open the archive; nothing is opened
     #[command(after_help = officers::SHARES)]
     Drill(officers::Openers),
+}
+
+/// `sealpost audit`
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Show the records: logins, what was read, searches without their terms; needs no key
+    Show {
+        /// Only what happened within this time: 90s, 30m, 4h, 2d
+        #[arg(long, value_name = "AGE", value_parser = age_s)]
+        since: Option<u64>,
+        /// Only this account
+        #[arg(long, value_name = "NAME")]
+        account: Option<String>,
+        /// Open search terms with the officer's key of the configuration, which is recorded
+        #[arg(long, conflicts_with = "dir")]
+        open: bool,
+        /// Directory with the files [default: audit/ below data_dir]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Check the records, and compare them with the heads in the evidence log; exit 1 on any finding
+    Verify {
+        /// Directory with the files [default: audit/ below data_dir]; alone, without a configuration, only the chain is checked
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// A value of the configuration given as an argument.

@@ -6,6 +6,7 @@ mod archive;
 mod archive_acts;
 pub mod args;
 mod args_acts;
+mod audit;
 mod gpg;
 mod key;
 mod officer;
@@ -15,6 +16,7 @@ mod out;
 mod piece;
 mod policy;
 mod queue;
+mod recorded;
 mod unlock;
 mod user;
 
@@ -145,6 +147,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Unlock { by, ttl } => unlock::unlock(&by, ttl, &file()?, &out),
         Command::Lock => unlock::lock(&file()?, &out),
         Command::Archive(command) => archive::run(command, &file()?, &out),
+        Command::Audit(command) => audit::run(command, file, &out),
     }
 }
 

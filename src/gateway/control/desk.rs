@@ -78,6 +78,7 @@ impl Desk {
             Request::Lock => Ok(vec![self.lock()]),
             Request::InstallGeneration { file } => self.install(&file).map(|row| vec![row]),
             Request::Act { act } => self.act(act).await.map(|row| vec![row]),
+            Request::Audit { record } => self.post.read_audit().keep_local(&record).await.map(|()| Vec::new()),
             Request::Reload => crate::gateway::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
     }
@@ -168,6 +169,7 @@ impl Desk {
         };
         let acts = crate::gateway::acts::counts(self.post.archive()).map_err(|e| e.to_string())?;
         rows::archive::add(&mut status, acts);
+        status["read_audit"] = Value::from(self.post.read_audit().trouble().unwrap_or_else(|| "working".to_owned()));
         status["sealing"] = self.sealing.sealing();
         status["indexing"] = self.sealing.indexing();
         Ok(status)

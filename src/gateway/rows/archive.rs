@@ -110,6 +110,7 @@ pub fn summary(report: &Report) -> Value {
         "expired": report.expired,
         "gaps": report.gaps,
         "missing": report.missing,
+        "audit_heads": report.audit_heads.len(),
     })
 }
 
