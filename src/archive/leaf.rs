@@ -1,4 +1,4 @@
-//! The leaves the archive writes: EPOCH, KEY, SEAL. A version octet, then strict CBOR; never anything personal.
+//! The leaves the archive writes: EPOCH, KEY, SEAL, ANCHOR. A version octet, then strict CBOR; never anything personal.
 
 use super::cursor::Malformed;
 use super::keys::Origin;
@@ -109,6 +109,22 @@ pub struct Seal {
     pub months: Vec<(u32, u64)>,
 }
 
+/// Something was witnessed, by its variant.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Anchor {
+    /// A checkpoint, by a time stamping authority.
+    #[n(2)]
+    TimeStamp {
+        /// The tree of the checkpoint.
+        #[n(0)]
+        tree: TreeHead,
+        /// SHA-256 of the response's file.
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        token: Digest,
+    },
+}
+
 /// Sums over segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Totals {
@@ -157,6 +173,17 @@ impl Key {
     }
     /// From a leaf's body.
     pub fn from_body(body: &[u8]) -> Result<Key, Malformed> {
+        from_body(body)
+    }
+}
+
+impl Anchor {
+    /// Its leaf.
+    pub fn to_leaf(&self) -> Option<Leaf> {
+        to_leaf(LeafKind::Anchor, self)
+    }
+    /// From a leaf's body.
+    pub fn from_body(body: &[u8]) -> Result<Anchor, Malformed> {
         from_body(body)
     }
 }

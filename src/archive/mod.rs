@@ -6,8 +6,10 @@
 //! - `keys`, `shares`, `officers`: the archive key's public half, and its secret in pieces.
 //! - `tile`, `checkpoint`, `leaf`, `log`: the evidence.
 //! - `unit`, `meta`, `directory`, `key_object`, `cover`, `data_object`, `segment_writer`, `segment_reader`: a segment.
+//! - `timestamp`, `token`, `anchor`: checkpoints and the outside.
 //! - `open`, `catch_up`, `fenced`, `attempt`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
 
+mod anchor;
 mod attempt;
 mod catch_up;
 pub mod checkpoint;
@@ -15,6 +17,7 @@ pub mod cover;
 pub mod cursor;
 pub mod data_object;
 pub mod directory;
+mod evidence;
 mod fenced;
 mod files;
 pub mod key_object;
@@ -32,11 +35,15 @@ pub mod shares;
 mod status;
 mod strict;
 pub mod tile;
+pub mod timestamp;
+mod token;
 pub mod unit;
 mod unlocked;
 mod verify;
+mod verify_anchors;
 mod verify_deep;
 mod verify_log;
+mod verify_objects;
 mod verify_segments;
 
 #[cfg(test)]
@@ -48,9 +55,12 @@ use cursor::Malformed;
 use std::io;
 
 pub use crate::journal::Accept;
+pub use anchor::{Checkpoint, Compared};
+pub use data_object::Pace;
+pub use evidence::{Anchored, Evidence, Opened, Stamped};
 pub use keys::Origin;
 pub use layout::{ArchiveId, SegmentId};
-pub use leaf::{Seal, Totals};
+pub use leaf::{Anchor, Seal, Totals};
 pub use meta::{Event, Meta, ResultRecord};
 pub use officers::{Certificate, NewOfficer, OfficerSecret, generate, passphrase};
 pub use open::{Archive, CreateOptions, SegmentInfo};
@@ -59,6 +69,8 @@ pub use status::Status;
 pub use tile::TreeHead;
 pub use unlocked::{DirectoryEntry, Unlocked};
 pub use verify::{FaultKind, Finding, Report, VerifyOptions, verify};
+pub use verify_deep::Depth;
+pub use verify_objects::{Reading, Watch, Workers};
 
 /// What goes wrong with an archive.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +101,12 @@ pub enum Error {
     /// No key here opens a segment.
     #[error("no archive key here opens this segment")]
     KeyMissing,
+    /// The archive is an older one than what was written down elsewhere.
+    #[error("an older copy, or another branch, of this archive: {0}")]
+    RolledBack(String),
+    /// A time stamp will not do.
+    #[error(transparent)]
+    Stamp(#[from] timestamp::Fault),
     /// The message was erased; its key is gone.
     #[error("the message was erased")]
     Erased,
@@ -127,14 +145,16 @@ impl Error {
     /// Who is at fault.
     pub fn class(&self) -> Class {
         match self {
-            Error::Io { .. } | Error::Journal(_) => Class::Retry,
+            Error::Io { .. } | Error::Journal(_) | Error::Stamp(_) => Class::Retry,
             Error::Exists
             | Error::ReadOnly
             | Error::KeyMissing
             | Error::Erased
             | Error::NoSuchUnit
             | Error::Officer(_) => Class::Reject,
-            Error::Damaged { .. } | Error::UidsExhausted | Error::Crypto(_) | Error::Bug(_) => Class::Ours,
+            Error::Damaged { .. } | Error::RolledBack(_) | Error::UidsExhausted | Error::Crypto(_) | Error::Bug(_) => {
+                Class::Ours
+            }
         }
     }
     fn io(object: impl Into<String>, source: io::Error) -> Error {

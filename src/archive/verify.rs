@@ -7,14 +7,20 @@ use super::files;
 use super::keys;
 use super::keys::GENERATION_BYTES_MAX;
 use super::layout::Layout;
+use super::leaf::Anchor;
 use super::leaf::Epoch;
 use super::leaf::Key;
 use super::log;
 use super::open::SegmentInfo;
 use super::tile::TreeHead;
+use super::timestamp::Authorities;
 use super::unlocked::Unlocked;
+use super::verify_anchors;
 use super::verify_deep;
+use super::verify_deep::Depth;
 use super::verify_log;
+use super::verify_objects;
+use super::verify_objects::Reading;
 use super::verify_segments;
 use crate::crypto::sha256;
 use crate::durable::Disk;
@@ -42,7 +48,7 @@ pub enum FaultKind {
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The level that found it: 0 or 2.
+    /// The level that found it: 0, 1 or 2.
     pub level: u8,
     /// A file relative to the archive, or `leaf N`.
     pub object: String,
@@ -71,6 +77,14 @@ pub struct Report {
     pub gaps: u64,
     /// ACCEPT leaves that should be in a segment and are in none.
     pub missing: u64,
+    /// Time stamps.
+    pub anchors: u64,
+    /// Octets of data objects that were read.
+    pub bytes: u64,
+    /// Units that were opened.
+    pub opened: u64,
+    /// It was ended before all was read.
+    pub stopped: bool,
 }
 
 impl Report {
@@ -103,12 +117,18 @@ impl Report {
 /// What to verify besides the files.
 #[derive(Default)]
 pub struct VerifyOptions<'a> {
-    /// With it, level 2: every unit is opened.
+    /// With it, level 1 or 2: units are opened.
     pub unlocked: Option<&'a Unlocked>,
+    /// Which of them.
+    pub depth: Depth,
     /// A checkpoint kept elsewhere: the log must be a continuation of it.
     pub checkpoint: Option<&'a [u8]>,
     /// The journal's leaves from the end of the log on, in order.
     pub journal: &'a [LeafEntry],
+    /// Whose time stamps are believed; without, the signature of each holds or not, whoever made it.
+    pub authorities: Option<&'a Authorities>,
+    /// How data objects are read.
+    pub reading: Reading<'a>,
 }
 
 /// What a leaf is to the check of completeness.
@@ -130,6 +150,7 @@ pub(super) struct Facts {
     pub keys: Vec<(u64, Key)>,
     pub seals: Vec<SegmentInfo>,
     pub gaps: Vec<(u64, u64)>,
+    pub anchors: Vec<(u64, Anchor)>,
 }
 
 impl Facts {
@@ -159,10 +180,17 @@ impl Facts {
             LeafKind::Epoch if index == 0 => self.epoch = Some(Epoch::from_body(&leaf.body).ok()?),
             LeafKind::Key => self.keys.push((index, Key::from_body(&leaf.body).ok()?)),
             LeafKind::Seal => {
-                let seal = super::leaf::Seal::from_body(&leaf.body).ok()?;
+                let mut seal = super::leaf::Seal::from_body(&leaf.body).ok()?;
+                let counted = seal.months.iter().fold(0u64, |sum, (_, messages)| sum.saturating_add(*messages));
+                if counted != seal.totals.messages {
+                    return None;
+                }
+                // Each leaf has all months so far, and a long archive has many leaves: here only their sum counts.
+                seal.months = Vec::new();
                 self.seals.push(SegmentInfo { seal_index: index, seal });
             }
             LeafKind::Gap => self.gaps.push(leaf.gap_range()?),
+            LeafKind::Anchor => self.anchors.push((index, Anchor::from_body(&leaf.body).ok()?)),
             _ => {}
         }
         Some(Seen::Other)
@@ -172,46 +200,58 @@ impl Facts {
 /// Times that a verification starts over because a seal pass changed the log under it.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Verifies the archive in `dir`: level 0, and level 2 where it is unlocked. A gateway may be sealing meanwhile.
+/// Verifies the archive in `dir`: level 0, and above that where it is unlocked. A gateway may be sealing meanwhile.
 pub fn verify(disk: &dyn Disk, dir: &Path, options: &VerifyOptions<'_>) -> Report {
     let layout = Layout::new(dir);
     let checkpoint = || files::read(disk, &layout.checkpoint(), NOTE_BYTES_MAX).ok();
     let mut report = Report::default();
+    let mut known = None;
     for _ in 0..ATTEMPTS_MAX {
         let before = checkpoint();
-        report = verify_once(disk, &layout, options);
+        report = Report::default();
+        known = verify_small(disk, &layout, options, &mut report);
         if report.is_ok() || before == checkpoint() {
             break;
         }
     }
+    let Some((epoch, facts)) = known else { return report };
+    verify_objects::verify(disk, &layout, &epoch, &facts.seals, options.reading, &mut report);
+    if let Some(unlocked) = options.unlocked.filter(|_| !report.stopped) {
+        verify_deep::verify(unlocked, &facts, options.depth, &mut report);
+    }
     report
 }
 
-fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) -> Report {
-    let mut report = Report::default();
-    let Some(Anchors { epoch, verifier, head }) = anchors(disk, layout, &mut report) else { return report };
+/// Everything but the data objects. The epoch and what the leaves say, where that can be known.
+fn verify_small(
+    disk: &dyn Disk,
+    layout: &Layout,
+    options: &VerifyOptions<'_>,
+    report: &mut Report,
+) -> Option<(Epoch, Facts)> {
+    let Anchors { epoch, verifier, head } = anchors(disk, layout, report)?;
     let mut facts = Facts::default();
-    let whole = verify_log::verify(disk, layout, &head, &mut facts, &mut report);
+    let whole = verify_log::verify(disk, layout, &head, &mut facts, report);
     for entry in options.journal.iter().filter(|entry| entry.index >= head.size) {
-        facts.take(entry.index, &entry.octets, &mut report);
+        facts.take(entry.index, &entry.octets, report);
     }
     facts.seals.sort_by_key(|info| info.seal_index);
-    let epoch = check_epoch(epoch, &facts, &mut report);
-    check_keys(disk, layout, &facts, &mut report);
+    facts.anchors.sort_by_key(|(index, _)| *index);
+    let epoch = check_epoch(epoch, &facts, report);
+    check_keys(disk, layout, &facts, report);
     // With damaged tiles earlier roots cannot be computed; the tiles have their findings.
     let history = if whole { History::Known } else { History::Damaged };
     if history == History::Known {
-        check_history(disk, layout, &head, &facts, &mut report);
+        check_history(disk, layout, &head, &facts, report);
     }
     if let Some(note) = options.checkpoint {
-        check_outside(disk, layout, (&verifier, &head), note, history, &mut report);
+        check_outside(disk, layout, (&verifier, &head), note, history, report);
     }
-    let Some(epoch) = epoch else { return report };
-    verify_segments::verify(disk, layout, &epoch, &facts, &mut report);
-    if let Some(unlocked) = options.unlocked {
-        verify_deep::verify(unlocked, &facts, &mut report);
-    }
-    report
+    let anchored = verify_anchors::Log { disk, layout, verifier: &verifier, head: &head, is_whole: whole };
+    anchored.verify(&facts.anchors, options.authorities, report);
+    let epoch = epoch?;
+    verify_segments::verify(disk, layout, &facts, report);
+    Some((epoch, facts))
 }
 
 /// Whether earlier roots can be computed.

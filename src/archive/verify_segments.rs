@@ -1,13 +1,12 @@
-//! Level 0 of the segments: every object of every SEAL leaf, and that each accepted message is in exactly one segment.
+//! Level 0 of the segments: key objects and covers of every SEAL leaf, and that each accepted message is in exactly one segment.
+//! Data objects are `verify_objects`'.
 
 use super::cover::COVER_BYTES_MAX;
 use super::cover::Cover;
-use super::data_object;
 use super::files;
 use super::key_object::KEY_OBJECT_BYTES_MAX;
 use super::key_object::Slot;
 use super::layout::Layout;
-use super::leaf::Epoch;
 use super::leaf::Seal;
 use super::leaf::Totals;
 use super::open::SegmentInfo;
@@ -21,12 +20,11 @@ use crate::durable::Disk;
 use std::path::Path;
 
 /// Checks all segments and the coverage.
-pub fn verify(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, facts: &Facts, report: &mut Report) {
+pub fn verify(disk: &dyn Disk, layout: &Layout, facts: &Facts, report: &mut Report) {
     let mut covered = Coverage::new(facts);
     let mut before: Option<&SegmentInfo> = None;
     for info in &facts.seals {
         let chain = check_chain(before, info, facts, report);
-        check_data(disk, layout, epoch, &info.seal, report);
         check_keys(disk, layout, &info.seal, report);
         let range = before.map_or(0, |b| b.seal.through)..info.seal.through;
         if let Some(cover) = load_cover(disk, layout, &info.seal, report) {
@@ -75,19 +73,6 @@ fn check_chain(before: Option<&SegmentInfo>, info: &SegmentInfo, facts: &Facts, 
         report.add(0, object, FaultKind::Inconsistent, "does not continue the SEAL leaf before it");
     }
     Chain::Whole
-}
-
-fn check_data(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, seal: &Seal, report: &mut Report) {
-    let path = layout.data(&seal.segment);
-    let name = layout.name(&path);
-    let checked = disk.open_read(&path).and_then(|file| {
-        data_object::check(file.as_ref(), &epoch.archive, seal, |fault| {
-            report.add(0, name.clone(), FaultKind::Changed, fault);
-        })
-    });
-    if let Err(e) = checked {
-        report.unread(0, name, &e);
-    }
 }
 
 /// Both copies. In the first generation every octet is fixed by the SEAL leaf.

@@ -82,7 +82,7 @@ fn other_octets_than_were_accepted_are_noticed_with_the_key() {
         (entry.mek().expect("a key"), entry.accept_index, entry.id, entry.accepted_at);
     writer.message(&Message { mek, accept_index, id, accepted_at, slice: 1, octets, meta: &meta }).expect("added");
     let written = writer.finish(wraps).expect("written");
-    let seal = world.archive.describe(&written, accept_index + 1, Vec::new());
+    let seal = world.archive.describe(&written, accept_index + 1, vec![(directory::month_of(accepted_at), 1)]);
     world.archive.publish(&seal, &written).expect("published");
     seal::append(&world.journal, seal.to_leaf().expect("a leaf")).expect("appended");
     world.archive.reconcile(&world.journal).expect("reconciled");

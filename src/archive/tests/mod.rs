@@ -1,5 +1,6 @@
 //! Tests of the whole room: a real journal and a real archive over a disk that crashes, and files that someone bent.
 
+mod anchors;
 mod crash;
 #[allow(clippy::duplicate_mod, dead_code, reason = "the journal's simulated disk, of which these tests need a part")]
 #[path = "../../journal/simulation/disk.rs"]
@@ -9,4 +10,7 @@ mod insider;
 mod officers;
 mod reading;
 mod tamper;
+#[path = "../../../tests/e2e/support/tsa.rs"]
+mod tsa;
+mod watched;
 mod world;

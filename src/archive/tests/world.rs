@@ -145,7 +145,7 @@ impl World {
     pub fn append_anchors(&self, n: usize) {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..n {
-            let leaf = journal::Leaf::new(journal::LeafKind::Anchor, vec![journal::LEAF_VERSION]).expect("short");
+            let leaf = journal::Leaf::new(journal::LeafKind::Rerule, vec![journal::LEAF_VERSION]).expect("short");
             let sender = sender.clone();
             self.journal.append_leaf(leaf, Box::new(move |r| sender.send(r).expect("sent")));
         }
@@ -168,7 +168,7 @@ impl World {
     /// Both levels, with the journal's leaves.
     pub fn verify(&self, unlocked: Option<&Unlocked>) -> Report {
         let journal = self.journal_leaves();
-        let options = VerifyOptions { unlocked, checkpoint: None, journal: &journal };
+        let options = VerifyOptions { unlocked, journal: &journal, ..VerifyOptions::default() };
         verify(self.disk.as_ref(), &self.dir(), &options)
     }
 

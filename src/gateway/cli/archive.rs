@@ -267,7 +267,7 @@ fn verify(config: &Config, places: &Places, level: u8, checkpoint: Option<&Path>
     };
     let journal = journal_leaves(places)?;
     let busy = spinner("verifying");
-    let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal };
+    let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal, ..VerifyOptions::default() };
     let report = archive::verify(&RealDisk, &places.archive, &options);
     busy.finish_and_clear();
     let findings: Vec<Value> = report.findings.iter().map(rows::archive::finding).collect();
