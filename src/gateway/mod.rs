@@ -6,9 +6,11 @@
 //! door       listeners: connections, SMTP sessions and logins, IMAP and POP3 readers; wire and tls below
 //! flow       the path of a message: permission, gather, plan, render, received, replies
 //! delivery   queue, next hops, notifications      sealing, reading   archive and its readers
+//! anchoring  checkpoints leave the machine        scrubbing  the archive is read once a day
 //! control    commands to a running server         queue, cli, init, check, demo; rows is what they show
 //! ```
 
+pub mod anchoring;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -18,6 +20,7 @@ pub mod demo;
 mod door;
 mod ending;
 pub mod error;
+mod evidence;
 mod export;
 mod fence;
 mod files;
@@ -31,6 +34,7 @@ mod queue;
 mod reading;
 mod room;
 mod rows;
+mod scrubbing;
 mod sealing;
 pub mod serve;
 pub mod tls;

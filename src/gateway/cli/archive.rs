@@ -2,8 +2,8 @@
 
 use super::args::{Archive as Command, ExportFormat};
 use super::out::{Form, Reader};
-use super::{Failure, Out, ask, talk};
-use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
+use super::{Failure, Out, ask, assurance, evidence};
+use crate::archive::{Archive, ResultRecord, Unlocked};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock};
 use crate::durable::{Disk, RealDisk};
@@ -12,8 +12,7 @@ use crate::gateway::control::Request;
 use crate::gateway::error::Error;
 use crate::gateway::export::{Export, Writer};
 use crate::gateway::post::Places;
-use crate::gateway::{files, offline, reading, rows};
-use crate::journal::LeafEntry;
+use crate::gateway::{anchoring, files, offline, reading, rows, scrubbing};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -21,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The order in which people are told of the archive.
-const STATUS: [&str; 10] = [
+const STATUS: [&str; 12] = [
     "id",
     "messages",
     "pending",
@@ -29,6 +28,8 @@ const STATUS: [&str; 10] = [
     "sealing",
     "view",
     "indexing",
+    "scrub",
+    "checkpoints",
     "stored_bytes",
     "raw_bytes",
     "sealed_through",
@@ -49,11 +50,16 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
             list(&Room::open(&config)?, &query, out)
         }
         Command::Show { message, why } => show(&Room::open(&config)?, &message, why, out),
-        Command::Export { query, format, output } => {
+        Command::Export { query, format, evidence, output } => {
             let query = parse(&query)?;
-            export(&Room::open(&config)?, &query, format, &output, out)
+            let room = Room::open(&config)?;
+            match evidence {
+                true => evidence::export(&room, &query, &output, out),
+                false => export(&room, &query, format, &output, out),
+            }
         }
-        Command::Verify { level, checkpoint } => verify(&config, &places, level, checkpoint.as_deref(), out),
+        Command::Verify { level, checkpoint } => assurance::verify(&config, &places, level, checkpoint.as_deref(), out),
+        Command::Checkpoint => assurance::checkpoint(&config, &places, config_path, out),
     }
 }
 
@@ -63,9 +69,9 @@ fn parse(words: &[String]) -> Result<Query, Failure> {
 }
 
 /// The archive unlocked, and its list.
-struct Room {
-    opened: Arc<OpenedArchive>,
-    listing: Listing,
+pub struct Room {
+    pub opened: Arc<OpenedArchive>,
+    pub listing: Listing,
 }
 
 impl Room {
@@ -79,7 +85,7 @@ impl Room {
         Ok(Room { opened, listing })
     }
     /// What became of a message after it was sealed.
-    fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
+    pub fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
         let mut results = Vec::new();
         for segment in self.listing.events(row.uid).map_err(Failure::bad)? {
             let info = self.opened.info(&segment).map_err(Failure::bad)?;
@@ -94,7 +100,7 @@ impl Room {
 }
 
 /// The archive opened with the officer's key.
-fn unlock(config: &Config, places: &Places) -> Result<Unlocked, Failure> {
+pub fn unlock(config: &Config, places: &Places) -> Result<Unlocked, Failure> {
     let archive = Archive::open_read_only(Arc::new(RealDisk), &places.archive)
         .map_err(|e| Error::archive(&places.archive, &e))?;
     reading::unlock(config, &archive).map_err(|e| {
@@ -125,6 +131,9 @@ fn status(places: &Places, config_path: &Path, out: &Out) -> Result<(), Failure>
             let (journal, archive) = offline::open_store(config_path)?;
             let mut status = rows::archive::status(&archive, Some(&journal)).map_err(Failure::bad)?;
             status["queued"] = Value::from(journal.pending_ids().len());
+            let config = files::configuration(config_path)?;
+            status["checkpoints"] = anchoring::shown(&RealDisk, &config);
+            status["scrub"] = scrubbing::shown(&RealDisk, &config);
             vec![status]
         }
     };
@@ -150,7 +159,7 @@ fn seal(places: &Places, config_path: &Path, config: &Config, out: &Out) -> Resu
 }
 
 /// Says on a terminal that long work is under way.
-fn spinner(what: &'static str) -> ProgressBar {
+pub fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what);
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
@@ -228,54 +237,17 @@ fn export(room: &Room, query: &Query, format: ExportFormat, output: &Path, out: 
 }
 
 /// Messages and messages per second, on a terminal.
-fn counting() -> ProgressStyle {
+pub fn counting() -> ProgressStyle {
     // The template is ours; the default is as good where it is not understood.
     ProgressStyle::with_template("{spinner} {pos} messages, {per_sec}, {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 /// Ends a walk through the list: with a failure, or because nobody reads on.
-struct Stop(Option<Failure>);
+pub struct Stop(pub Option<Failure>);
 
 impl From<crate::catalog::Error> for Stop {
     fn from(error: crate::catalog::Error) -> Stop {
         Stop(Some(Failure::bad(error)))
-    }
-}
-
-/// What a running server has accepted and not sealed. A copy of the archive is verified without: nothing here needs a server.
-fn journal_leaves(places: &Places) -> Result<Vec<LeafEntry>, Failure> {
-    match ask(places, &Request::Leaves) {
-        Ok(None) => Ok(Vec::new()),
-        // A leaf left out would pass for a missing one, or hide that one is missing.
-        Ok(Some(rows)) => rows.iter().map(rows::archive::read_leaf).collect::<Option<_>>().ok_or_else(|| {
-            Failure::temporary("the running server answered what this program does not understand")
-                .with_help("are both of the same version? restart the server after an upgrade")
-        }),
-        Err(failure) => {
-            talk("warning", &failure.text, Some("what is not sealed yet is not verified"));
-            Ok(Vec::new())
-        }
-    }
-}
-
-fn verify(config: &Config, places: &Places, level: u8, checkpoint: Option<&Path>, out: &Out) -> Result<(), Failure> {
-    let outside = checkpoint.map(|path| std::fs::read(path).map_err(|e| Error::io(path, &e))).transpose()?;
-    let unlocked = match level {
-        0 => None,
-        _ => Some(unlock(config, places)?),
-    };
-    let journal = journal_leaves(places)?;
-    let busy = spinner("verifying");
-    let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal, ..VerifyOptions::default() };
-    let report = archive::verify(&RealDisk, &places.archive, &options);
-    busy.finish_and_clear();
-    let findings: Vec<Value> = report.findings.iter().map(rows::archive::finding).collect();
-    out.table(&["level", "object", "kind", "detail"], &findings)?;
-    out.record(&["ok", "accepted", "covered", "pending", "missing"], &rows::archive::summary(&report))?;
-    match findings.len() {
-        0 => Ok(()),
-        count => Err(Failure::bad(format!("{}: {count} findings", places.archive.display()))
-            .with_help("keep it as it is for whoever investigates; restore what is named from a copy beside it")),
     }
 }

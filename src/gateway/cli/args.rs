@@ -3,7 +3,6 @@
 use crate::access::AccountName;
 use crate::gateway::config::{Domain, HostPort, Hostname};
 use crate::mail::{Address, MailId};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -308,19 +307,25 @@ pub enum Archive {
         /// Format
         #[arg(long, value_enum, default_value = "eml")]
         format: ExportFormat,
-        /// Directory (eml) or new file (mbox)
+        /// Instead, for each message a directory that proves it to somebody without this program: octets, envelope, results,
+        /// proofs, time stamp, and verify.py, which checks them offline
+        #[arg(long, conflicts_with = "format")]
+        evidence: bool,
+        /// Directory (eml, evidence) or new file (mbox)
         #[arg(long, value_name = "PATH")]
         output: PathBuf,
     },
     /// Check the archive; exit 1 on any finding
     Verify {
-        /// 0: without keys; 2: open every message
-        #[arg(long, default_value_t = 0, value_parser = PossibleValuesParser::new(["0", "2"]).map(|v| if v == "2" { 2u8 } else { 0u8 }))]
+        /// 0: everything, without keys; 1: also open a random sample of messages; 2: open every message
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
         level: u8,
         /// Also compare with a checkpoint kept elsewhere
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
     },
+    /// Print the newest checkpoint, and send it wherever [archive] checkpoint_to says
+    Checkpoint,
 }
 
 /// A value of the configuration given as an argument.

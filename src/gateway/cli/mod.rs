@@ -4,6 +4,8 @@
 
 mod archive;
 pub mod args;
+mod assurance;
+mod evidence;
 mod key;
 mod out;
 mod policy;

@@ -1,12 +1,14 @@
 //! Answers commands on the control socket of a running server.
 
 use super::Request;
+use crate::gateway::anchoring::Anchoring;
 use crate::gateway::control;
 use crate::gateway::delivery::Delivery;
 use crate::gateway::post::Post;
 use crate::gateway::queue::Selection;
 use crate::gateway::reading::Reading;
 use crate::gateway::rows;
+use crate::gateway::scrubbing::Scrubbing;
 use crate::gateway::sealing::Sealing;
 use crate::journal::Entry;
 use serde_json::Value;
@@ -28,6 +30,10 @@ pub struct Desk {
     pub sealing: Arc<Sealing>,
     /// The readers' side.
     pub reading: Arc<Reading>,
+    /// Who sends checkpoints.
+    pub anchoring: Arc<Anchoring>,
+    /// Who reads the archive once a day.
+    pub scrubbing: Arc<Scrubbing>,
 }
 
 impl Desk {
@@ -58,6 +64,7 @@ impl Desk {
     async fn answer(&self, request: Request) -> Result<Vec<Value>, String> {
         match request {
             Request::Seal => self.sealing.now().await.map(|report| vec![report]),
+            Request::Checkpoint => self.anchoring.now().await,
             Request::Status => self.status().map(|status| vec![status]),
             Request::QueueList { selection } => self.list(&selection),
             Request::QueueShow { id } => rows::queue::show(self.post.journal(), &id).map(|row| vec![row]),
@@ -85,6 +92,8 @@ impl Desk {
         status["view"] = Value::from(self.reading.state().word());
         status["sealing"] = self.sealing.sealing();
         status["indexing"] = self.sealing.indexing();
+        status["checkpoints"] = self.anchoring.shown();
+        status["scrub"] = self.scrubbing.shown();
         Ok(status)
     }
 }

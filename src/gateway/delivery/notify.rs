@@ -58,7 +58,8 @@ pub async fn tell_sender(post: &Arc<Post>, news: News<'_>) -> Result<Told, journ
         message: &message,
         wanted: wanted(&entry.accept.envelope),
     });
-    accept(post, id, envelope(entry, sender, &octets), &octets).await.map(|()| Told::Yes)
+    let because = "delivery status notification";
+    accept(post, id, envelope(entry, sender, &octets), &octets, because).await.map(|()| Told::Yes)
 }
 
 /// Whether the sender wants to know of this: RFC 3461 section 4.1; without NOTIFY, of failures and delays.
@@ -145,10 +146,17 @@ fn envelope(entry: &Entry, to: &Address, octets: &[u8]) -> Envelope {
     }
 }
 
-async fn accept(post: &Arc<Post>, id: MailId, envelope: Envelope, octets: &[u8]) -> Result<(), journal::Error> {
+/// Accepts a message that the gateway wrote itself, to the one recipient of its envelope. Durable when it returns.
+pub async fn accept(
+    post: &Arc<Post>,
+    id: MailId,
+    envelope: Envelope,
+    octets: &[u8],
+    because: &str,
+) -> Result<(), journal::Error> {
     let mut draft = post.journal().draft(id)?;
     draft.append(octets)?;
-    let why = Why { action: "deliver".into(), value: "plain".into(), because: "delivery status notification".into() };
+    let why = Why { action: "deliver".into(), value: "plain".into(), because: because.into() };
     let entry = RecipientRuling { disposition: Disposition::Deliver(Treatment::Plain), why: vec![why] };
     let ruling = Ruling { recipients: vec![entry], policy_digest: post.policy().digest() };
     let (done, durable) = oneshot::channel();

@@ -76,6 +76,9 @@ pub fn summary(report: &Report) -> Value {
         "expired": report.expired,
         "gaps": report.gaps,
         "missing": report.missing,
+        "timestamps": report.anchors,
+        "bytes": report.bytes,
+        "opened": report.opened,
     })
 }
 

@@ -48,6 +48,7 @@ impl Steps for Archiving {
     fn seal(&self) -> Result<Value, String> {
         let post = &self.post;
         let report = post.archive().seal(post.journal(), &**post.clock()).map_err(|e| e.to_string())?;
+        crate::gateway::anchoring::memory::remember(&**post.disk(), &post.config(), post.archive());
         if report.messages > 0 {
             let detail = format!("{} messages", report.messages);
             post.audit().write(&Event { detail: &detail, ..Event::new(post.now(), "sealed") });
