@@ -10,6 +10,7 @@ mod crash;
 mod delivery;
 mod demo;
 mod edge;
+mod evidence;
 mod logins;
 mod next_hops;
 mod notifications;

@@ -8,6 +8,7 @@ mod access;
 mod archive;
 mod catalog;
 mod driver;
+mod evidence;
 mod imap;
 mod journal;
 mod keyring;
