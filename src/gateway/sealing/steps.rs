@@ -1,6 +1,7 @@
 //! The steps of the sealer, each of which waits for the disk and may fail.
 
 use crate::clock::Timestamp;
+use crate::gateway::anchoring::memory;
 use crate::gateway::observe::Event;
 use crate::gateway::post::Post;
 use crate::gateway::reading::Reading;
@@ -48,7 +49,6 @@ impl Steps for Archiving {
     fn seal(&self) -> Result<Value, String> {
         let post = &self.post;
         let report = post.archive().seal(post.journal(), &**post.clock()).map_err(|e| e.to_string())?;
-        crate::gateway::anchoring::memory::remember(&**post.disk(), &post.config(), post.archive());
         if report.messages > 0 {
             let detail = format!("{} messages", report.messages);
             post.audit().write(&Event { detail: &detail, ..Event::new(post.now(), "sealed") });
@@ -57,6 +57,8 @@ impl Steps for Archiving {
     }
 
     fn index(&self) -> Result<(), String> {
+        // After every pass, and once it is told that sealing works.
+        memory::remember(&**self.post.disk(), &self.post.config(), self.post.archive());
         self.reading.index()
     }
 }
