@@ -7,11 +7,14 @@ use super::current_key::CurrentKey;
 use super::current_key::as_key;
 use super::cursor::Malformed;
 use super::files;
+use super::layout::Layout;
 use super::layout::SegmentId;
 use super::leaf::Key;
+use super::leaf::Seal;
 use super::open::Archive;
 use super::open::as_seal;
 use super::open::lock;
+use crate::durable::Disk;
 use crate::journal::Journal;
 use crate::journal::LeafEntry;
 use std::collections::HashSet;
@@ -30,6 +33,7 @@ impl Archive {
     }
 
     pub(super) fn catch_up(&self, journal: &Journal) -> Result<(), Error> {
+        self.check_sealed(journal)?;
         self.extend_log(journal)?;
         journal.sealed(self.sealed_through())?;
         if lock(&self.inner.state).swept {
@@ -42,6 +46,19 @@ impl Archive {
         }
         lock(&self.inner.state).swept = true;
         Ok(())
+    }
+
+    /// What is sealed is let go: never of what an older copy of the archive, beside a newer journal, does not have.
+    fn check_sealed(&self, journal: &Journal) -> Result<(), Error> {
+        let mut next = self.log_size();
+        loop {
+            let entries = journal.leaves(next, LEAVES_STEP);
+            let Some(last) = entries.last() else { return Ok(()) };
+            next = last.index + 1;
+            for seal in entries.iter().filter_map(|entry| as_seal(&entry.octets)?.ok()) {
+                present(self.inner.disk.as_ref(), &self.inner.layout, &seal)?;
+            }
+        }
     }
 
     /// Steps 6 to 8: every durable leaf into the log, then a checkpoint over it.
@@ -60,7 +77,10 @@ impl Archive {
             let mut leaves = Vec::with_capacity(entries.len());
             for (index, entry) in (log.size()..).zip(entries) {
                 if entry.index != index {
-                    return Err(Error::damaged("log", Malformed("the journal's leaves do not follow the log")));
+                    return Err(Error::RolledBack(format!(
+                        "its log ends at leaf {index}, and the journal has let go of what lies before leaf {}",
+                        entry.index
+                    )));
                 }
                 let taken = newest.take(index, &entry.octets);
                 taken.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
@@ -148,4 +168,14 @@ pub(super) fn whole_passes(journal: &Journal, from: u64, step: usize) -> Result<
         entries.extend(journal.leaves(index + 1, missing));
     }
     Ok(entries)
+}
+
+/// Whether the objects of a segment are there, as long as they should be. One key object is enough.
+fn present(disk: &dyn Disk, layout: &Layout, seal: &Seal) -> Result<(), Error> {
+    let whole = disk.open_read(&layout.data(&seal.segment)).and_then(|file| file.len());
+    let keys = layout.keys(&seal.segment).iter().any(|path| disk.exists(path));
+    if whole.is_ok_and(|bytes| bytes == seal.data_bytes) && keys && disk.exists(&layout.cover(&seal.segment)) {
+        return Ok(());
+    }
+    Err(Error::RolledBack(format!("the journal knows segment {} as sealed, and it is not here", seal.segment)))
 }

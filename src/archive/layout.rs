@@ -178,6 +178,18 @@ impl Layout {
     pub fn covers(&self) -> PathBuf {
         self.root.join("log/cover")
     }
+    /// What was witnessed of checkpoints.
+    pub fn anchors(&self) -> PathBuf {
+        self.root.join("log/anchors")
+    }
+    /// A checkpoint of this tree size that was witnessed.
+    pub fn anchored(&self, size: u64) -> PathBuf {
+        self.anchors().join(format!("{size}.checkpoint"))
+    }
+    /// Its time stamp.
+    pub fn stamp(&self, size: u64) -> PathBuf {
+        self.anchors().join(format!("{size}.tsr"))
+    }
     /// A segment's data object.
     pub fn data(&self, segment: &SegmentId) -> PathBuf {
         self.segments().join(format!("{segment}.data"))

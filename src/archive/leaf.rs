@@ -163,6 +163,17 @@ pub enum Anchor {
         #[cbor(with = "minicbor::bytes")]
         chain: Digest,
     },
+    /// A checkpoint, by a time stamping authority.
+    #[n(2)]
+    TimeStamp {
+        /// The tree of the checkpoint.
+        #[n(0)]
+        tree: TreeHead,
+        /// SHA-256 of the response's file.
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        token: Digest,
+    },
 }
 
 fn to_leaf<T: Encode<()>>(kind: LeafKind, value: &T) -> Option<Leaf> {
@@ -211,6 +222,17 @@ impl Key {
     }
 }
 
+impl Anchor {
+    /// Its leaf.
+    pub fn to_leaf(&self) -> Option<Leaf> {
+        to_leaf(LeafKind::Anchor, self)
+    }
+    /// From a leaf's body.
+    pub fn from_body(body: &[u8]) -> Result<Anchor, Malformed> {
+        from_body(body)
+    }
+}
+
 impl Seal {
     /// Its leaf; `None` when a bound does not hold.
     pub fn to_leaf(&self) -> Option<Leaf> {
@@ -243,17 +265,6 @@ impl Seal {
     /// Units, and so slots.
     pub fn units(&self) -> u64 {
         u64::from(self.messages) + u64::from(self.events)
-    }
-}
-
-impl Anchor {
-    /// Its leaf.
-    pub fn to_leaf(&self) -> Option<Leaf> {
-        to_leaf(LeafKind::Anchor, self)
-    }
-    /// From a leaf's body.
-    pub fn from_body(body: &[u8]) -> Result<Anchor, Malformed> {
-        from_body(body)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Level 2: with the officers' key, every unit is opened and held against the leaves that commit to it.
+//! Levels 1 and 2: with the officers' key, units are opened and held against the leaves that commit to them; all of them, or a
+//! random sample.
 
 use super::Error;
 use super::directory::MessageEntry;
@@ -14,23 +15,79 @@ use super::verify::Facts;
 use super::verify::FaultKind;
 use super::verify::Report;
 use crate::crypto::Secret;
+use crate::crypto::random;
 use crate::crypto::sha256;
 use crate::journal::Leaf;
 use std::sync::Arc;
 
-const LEVEL: u8 = 2;
+/// A sample has one unit of each segment, and of the others one in this many.
+const SAMPLE_ONE_IN: u64 = 50;
 
-/// Opens everything.
-pub fn verify(unlocked: &Unlocked, facts: &Facts, report: &mut Report) {
+/// How much is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// A random sample: level 1.
+    Sample,
+    /// Every unit: level 2.
+    #[default]
+    Whole,
+}
+
+impl Depth {
+    fn level(self) -> u8 {
+        match self {
+            Depth::Sample => 1,
+            Depth::Whole => 2,
+        }
+    }
+}
+
+/// The slots of a segment that are opened.
+enum Chosen {
+    All,
+    /// What nobody can know before: a seed of the kernel's.
+    Sample {
+        seed: [u8; 32],
+        always: u64,
+    },
+}
+
+impl Chosen {
+    fn of(depth: Depth, units: u64) -> Chosen {
+        match (depth, random::bytes::<32>()) {
+            (Depth::Sample, Ok(seed)) => Chosen::Sample { seed, always: number(&seed, u64::MAX) % units.max(1) },
+            // Without randomness nothing can be left out.
+            _ => Chosen::All,
+        }
+    }
+    fn has(&self, slot: u32) -> bool {
+        match self {
+            Chosen::All => true,
+            Chosen::Sample { seed, always } => {
+                u64::from(slot) == *always || number(seed, u64::from(slot)).is_multiple_of(SAMPLE_ONE_IN)
+            }
+        }
+    }
+}
+
+/// A number that the seed and a slot give.
+fn number(seed: &[u8; 32], slot: u64) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(&[&seed[..], &slot.to_be_bytes()].concat());
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Opens units of every segment.
+pub fn verify(unlocked: &Unlocked, facts: &Facts, depth: Depth, report: &mut Report) {
     let archive = &unlocked.archive().inner;
     let size = unlocked.archive().log_size();
-    let mut deep = Deep { unlocked, facts, leaves: Leaves::new(archive.disk.as_ref(), &archive.layout, size) };
+    let level = depth.level();
+    let mut deep = Deep { unlocked, facts, depth, leaves: Leaves::new(archive.disk.as_ref(), &archive.layout, size) };
     for info in &facts.seals {
         let name = archive.layout.name(&archive.layout.data(&info.seal.segment));
         match unlocked.open(info) {
             // What became of it is level 0's.
             Err(Error::Erased) => {}
-            Err(e) => report.error(LEVEL, &name, &e),
+            Err(e) => report.error(level, &name, &e),
             Ok(open) => deep.segment(&name, info, &open, report),
         }
     }
@@ -39,19 +96,23 @@ pub fn verify(unlocked: &Unlocked, facts: &Facts, report: &mut Report) {
 struct Deep<'a> {
     unlocked: &'a Unlocked,
     facts: &'a Facts,
+    depth: Depth,
     leaves: Leaves<'a>,
 }
 
 impl Deep<'_> {
     fn segment(&mut self, name: &str, info: &SegmentInfo, open: &OpenSegment, report: &mut Report) {
-        let messages = open.directory().messages.len() as u32;
-        for (slot, entry) in (0u32..).zip(&open.directory().messages) {
+        let directory = open.directory();
+        let messages = directory.messages.len() as u32;
+        let level = self.depth.level();
+        let chosen = Chosen::of(self.depth, u64::from(messages) + directory.events.len() as u64);
+        for (slot, entry) in (0u32..).zip(&directory.messages).filter(|(slot, _)| chosen.has(*slot)) {
             let checked = self_checked(|wrong| self.message((info, open), slot, entry, wrong));
-            conclude(name, slot, checked, report);
+            conclude(level, name, slot, checked, report);
         }
-        for (slot, entry) in (messages..).zip(&open.directory().events) {
+        for (slot, entry) in (messages..).zip(&directory.events).filter(|(slot, _)| chosen.has(*slot)) {
             let checked = self_checked(|wrong| self.event((info, open), slot, entry.accept_index, wrong));
-            conclude(name, slot, checked, report);
+            conclude(level, name, slot, checked, report);
         }
     }
 
@@ -150,13 +211,14 @@ impl Deep<'_> {
     }
 }
 
-fn conclude(name: &str, slot: u32, checked: Checked, report: &mut Report) {
+fn conclude(level: u8, name: &str, slot: u32, checked: Checked, report: &mut Report) {
+    report.opened += 1;
     match checked.result {
         Err(Error::Erased) | Ok(()) => {}
-        Err(e) => report.error(LEVEL, name, &e),
+        Err(e) => report.error(level, name, &e),
     }
     for detail in checked.wrong {
-        report.add(LEVEL, name, FaultKind::Inconsistent, format!("unit {slot}: {detail}"));
+        report.add(level, name, FaultKind::Inconsistent, format!("unit {slot}: {detail}"));
     }
 }
 
@@ -170,4 +232,20 @@ fn self_checked(check: impl FnOnce(&mut Vec<String>) -> Result<(), Error>) -> Ch
     let mut wrong = Vec::new();
     let result = check(&mut wrong);
     Checked { result, wrong }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_one_unit_of_each_segment_and_few_of_many() {
+        for units in [1u32, 2, 60] {
+            let chosen = Chosen::of(Depth::Sample, u64::from(units));
+            assert!((0..units).any(|slot| chosen.has(slot)), "{units}");
+        }
+        let opened = (0..50_000).filter(|slot| Chosen::of(Depth::Sample, 50_000).has(*slot)).count();
+        assert!((700..1300).contains(&opened), "{opened} of 50,000, and not always the same");
+        assert!((0..100).all(|slot| Chosen::of(Depth::Whole, 100).has(slot)));
+    }
 }

@@ -1,14 +1,12 @@
-//! Level 0 of the segments: every object of every SEAL leaf, and that each accepted message is in exactly one segment.
+//! Level 0 of the segments: key objects and covers of every SEAL leaf, and that each accepted message is in exactly one segment.
+//! Data objects are `verify_objects`'.
 
 use super::acts::Registry;
-use super::acts::is_dead;
 use super::cover::COVER_BYTES_MAX;
 use super::cover::Cover;
-use super::data_object;
 use super::files;
 use super::key_object::KEY_OBJECT_BYTES_MAX;
 use super::layout::Layout;
-use super::leaf::Epoch;
 use super::leaf::Seal;
 use super::leaf::Totals;
 use super::open::SegmentInfo;
@@ -23,14 +21,7 @@ use crate::durable::Disk;
 use std::path::Path;
 
 /// Checks all segments and the coverage.
-pub fn verify(
-    disk: &dyn Disk,
-    layout: &Layout,
-    epoch: &Epoch,
-    facts: &Facts,
-    registry: &Registry,
-    report: &mut Report,
-) {
+pub fn verify(disk: &dyn Disk, layout: &Layout, facts: &Facts, registry: &Registry, report: &mut Report) {
     let mut covered = Coverage::new(facts);
     let mut before: Option<&SegmentInfo> = None;
     let mut start = 0;
@@ -38,10 +29,6 @@ pub fn verify(
     for info in &facts.seals {
         let chain = check_chain(before, info, facts, report);
         acts.check(info, report);
-        // A data object that nothing opens any more may be removed, and is, by expiry.
-        if !is_dead(registry, &info.seal) || disk.exists(&layout.data(&info.seal.segment)) {
-            check_data(disk, layout, epoch, &info.seal, report);
-        }
         check_keys(disk, layout, &info.seal, (registry, facts), report);
         // All segments of a pass may cover what lies behind the pass before.
         if let Some(before) = before.filter(|b| b.seal.through != info.seal.through) {
@@ -148,19 +135,6 @@ impl<'a> Acts<'a> {
             let object = format!("leaf {}", info.seal_index);
             report.add(0, object, FaultKind::Inconsistent, "names another act leaf than the newest");
         }
-    }
-}
-
-fn check_data(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, seal: &Seal, report: &mut Report) {
-    let path = layout.data(&seal.segment);
-    let name = layout.name(&path);
-    let checked = disk.open_read(&path).and_then(|file| {
-        data_object::check(file.as_ref(), &epoch.archive, seal, |fault| {
-            report.add(0, name.clone(), FaultKind::Changed, fault);
-        })
-    });
-    if let Err(e) = checked {
-        report.unread(0, name, &e);
     }
 }
 

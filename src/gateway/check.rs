@@ -1,7 +1,8 @@
 //! `sealpost check`: reads everything `serve` would read and says every fault. Changes nothing and takes no lock, so that it may
 //! run beside a server.
 
-use super::config::{Config, Listener, ListenerTls, Route, RouteTls};
+use super::anchoring;
+use super::config::{CheckpointTo, Config, Listener, ListenerTls, Route, RouteTls};
 use super::delivery;
 use super::door::certificates::Authorities;
 use super::drills::Drills;
@@ -63,6 +64,7 @@ pub fn check(path: &Path) -> Report {
     accounts(&places, &mut report);
     certificates(&config, &mut report);
     storage(&config, &places, &mut report);
+    outside(&config, &mut report);
     permissions(&config, &places, &mut report);
     weak_points(&config, &mut report);
     report
@@ -146,6 +148,23 @@ fn accounts(places: &Places, report: &mut Report) {
         ),
         Ok(_) => {}
         Err(e) => report.fault(e),
+    }
+}
+
+/// Where checkpoints go: only what has left the machine shows what somebody does who has all of it.
+fn outside(config: &Config, report: &mut Report) {
+    if anchoring::destinations(config).is_empty() {
+        report.warn(
+            "no checkpoint leaves this machine: whoever has all of it, log key included, could rewrite the archive unnoticed",
+            "[archive] checkpoint_to = [\"mail:officer@example.org\", \"file:/mnt/other/checkpoints\"], or tsa",
+        );
+    }
+    if let Err(e) = anchoring::authorities(config) {
+        report.fault(Error::new(e).with_help("[archive] tsa_ca names a PEM file with the certificates of authorities"));
+    }
+    for dir in config.archive.checkpoint_to.iter().filter_map(CheckpointTo::path).filter(|dir| !dir.is_dir()) {
+        let text = format_args!("{} is not there: no checkpoint can be kept in it", dir.display()).to_string();
+        report.warn(text, "is its volume mounted? for a new one: mkdir -m 700 makes it");
     }
 }
 

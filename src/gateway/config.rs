@@ -1,11 +1,13 @@
 //! `sealpost.toml`: what it may say and what its words mean. Reads text, never files; a value that stands here is valid.
 
+mod anchor;
 pub(super) mod check;
 mod listener;
 mod route;
 pub mod template;
 mod value;
 
+pub use anchor::{AuthorityUrl, CheckpointTo, Scheme, Scrub};
 pub use listener::{AccountSenders, CertificateName, ClientCertificate, Listener, ListenerTls, LoopHeader, Protocol};
 pub use route::{CredentialsFrom, Marker, PinnedKey, Route, RouteProtocol, RouteTls};
 pub use value::{
@@ -151,6 +153,16 @@ pub struct Archive {
     pub erase_signatures: usize,
     /// How long a backup of key objects is kept: what a receipt says of what it cannot know.
     pub key_backup_days: u32,
+    /// Where checkpoints go once a day, so that they are out of reach of whoever has this machine.
+    pub checkpoint_to: Vec<CheckpointTo>,
+    /// A time stamping authority (RFC 3161), which stamps a checkpoint once a day.
+    pub tsa: Option<AuthorityUrl>,
+    /// Whose time stamps are believed, PEM.
+    pub tsa_ca: Option<PathBuf>,
+    /// How often every octet of the archive is read and compared.
+    pub scrub: Scrub,
+    /// How fast, in MB (10^6 octets) a second.
+    pub scrub_mb_s: u64,
 }
 
 /// `[view]`
@@ -182,6 +194,8 @@ impl Config {
         join(&mut self.tls.certificate);
         join(&mut self.tls.key);
         self.journal.mirror.iter_mut().for_each(join);
+        self.archive.tsa_ca.iter_mut().for_each(join);
+        self.archive.checkpoint_to.iter_mut().filter_map(CheckpointTo::path_mut).for_each(join);
         self.view.officer_key.iter_mut().for_each(join);
         self.view.passphrase_file.iter_mut().for_each(join);
         for route in &mut self.route {
@@ -281,7 +295,17 @@ impl Default for Journal {
 }
 impl Default for Archive {
     fn default() -> Self {
-        Archive { seal_after_s: 300, seal_bytes: 268_435_456, erase_signatures: 1, key_backup_days: 30 }
+        Archive {
+            seal_after_s: 300,
+            seal_bytes: 268_435_456,
+            erase_signatures: 1,
+            key_backup_days: 30,
+            checkpoint_to: Vec::new(),
+            tsa: None,
+            tsa_ca: None,
+            scrub: Scrub::Daily,
+            scrub_mb_s: 20,
+        }
     }
 }
 

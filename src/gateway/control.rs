@@ -33,6 +33,8 @@ const SEAL_TIMEOUT: Duration = Duration::from_secs(3600);
 pub enum Request {
     /// Seal everything accepted so far.
     Seal,
+    /// Send the newest checkpoint wherever checkpoints go.
+    Checkpoint,
     /// Counts of queue and archive.
     Status,
     /// Mail that is not final.
@@ -85,9 +87,11 @@ pub enum Request {
 impl Request {
     fn patience(&self) -> Duration {
         match self {
-            Request::Seal | Request::Act { .. } | Request::Unlock { .. } | Request::InstallGeneration { .. } => {
-                SEAL_TIMEOUT
-            }
+            Request::Seal
+            | Request::Act { .. }
+            | Request::Unlock { .. }
+            | Request::InstallGeneration { .. }
+            | Request::Checkpoint => SEAL_TIMEOUT,
             _ => ANSWER_TIMEOUT,
         }
     }

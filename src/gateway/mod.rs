@@ -6,11 +6,13 @@
 //! door       listeners: connections, SMTP sessions and logins, IMAP and POP3 readers; wire and tls below
 //! flow       the path of a message: permission, gather, plan, render, received, replies
 //! delivery   queue, next hops, notifications      sealing, reading, drills   archive, its readers and officers
+//! anchoring  checkpoints leave the machine        scrubbing  the archive is read once a day
 //! control    commands to a running server         queue, cli, init, check, demo; rows is what they show
 //! ```
 
 pub mod acts;
-mod check;
+pub mod anchoring;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -20,6 +22,7 @@ mod door;
 pub mod drills;
 mod ending;
 pub mod error;
+mod evidence;
 mod export;
 mod fence;
 mod files;
@@ -35,6 +38,7 @@ mod read_audit;
 mod reading;
 mod room;
 mod rows;
+mod scrubbing;
 mod sealing;
 mod secret_file;
 pub mod serve;

@@ -336,6 +336,8 @@ pub struct Places {
     pub audit: PathBuf,
     /// The read audit.
     pub read_audit: PathBuf,
+    /// What the gateway remembers besides: the last checkpoint, what was sent where, how far a scrub is.
+    pub state: PathBuf,
     /// The control socket.
     pub control: PathBuf,
     /// When officers last proved that they can open the archive.
@@ -357,6 +359,7 @@ impl Places {
             accounts: below("access"),
             audit: below("audit.jsonl"),
             read_audit: below("audit"),
+            state: below("state"),
             control: below("run/control.sock"),
             drills: below("drills"),
         }
@@ -397,6 +400,7 @@ pub fn open_store(
 ) -> Result<(Journal, Archive), Error> {
     let archive =
         Archive::open(disk.clone(), &places.archive, host_key).map_err(|e| Error::archive(&places.archive, &e))?;
+    super::anchoring::memory::compare(&**disk, config, &archive)?;
     // The journal would make its directory; where it has vanished, a volume is not mounted and mail would go to the wrong disk.
     if !disk.exists(&places.journal) {
         return Err(Error::of(places.journal.display(), "the journal's directory is not there")

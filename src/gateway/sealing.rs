@@ -1,9 +1,9 @@
 //! Step 7, seal: turns what the journal holds into segments, by age, by size, or when asked; then shows it to readers. A step that
 //! fails, and be it by a panic, is told, shown and tried again; mail does not wait for it.
 
-mod fenced;
+pub mod fenced;
 mod steps;
-mod trouble;
+pub mod trouble;
 
 use super::ending::{stopping, until};
 use super::post::Post;

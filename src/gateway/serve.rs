@@ -1,5 +1,6 @@
 //! `sealpost serve`: opens everything, says "ready", runs until a signal. SIGTERM drains, SIGINT ends, SIGHUP reloads.
 
+use super::anchoring::Anchoring;
 use super::control;
 use super::control::desk::Desk;
 use super::delivery::Delivery;
@@ -12,6 +13,7 @@ use super::error::Error;
 use super::post::{self, Post, Rooms};
 use super::read_audit;
 use super::reading::Reading;
+use super::scrubbing::Scrubbing;
 use super::sealing::Sealing;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,6 +84,8 @@ async fn run(config: &Path) -> Result<(), Error> {
     let reading = Arc::new(tokio::task::block_in_place(|| Reading::open(&post)));
     let delivery = Delivery::new(post.clone(), closing.clone());
     let sealing = Sealing::start(post.clone(), reading.clone(), closing.clone());
+    let anchoring = Anchoring::start(post.clone(), closing.clone());
+    let scrubbing = Scrubbing::start(post.clone(), closing.clone());
     let doors = door::open(&post)?;
     let house = House {
         post: post.clone(),
@@ -91,7 +95,14 @@ async fn run(config: &Path) -> Result<(), Error> {
         sessions: watch::channel(0).0,
     };
     tokio::spawn(watch_officers(post.clone(), reading.clone(), closing.clone()));
-    let desk = Desk { post: post.clone(), delivery: delivery.clone(), sealing: sealing.clone(), reading };
+    let desk = Desk {
+        post: post.clone(),
+        delivery: delivery.clone(),
+        sealing: sealing.clone(),
+        reading,
+        anchoring,
+        scrubbing,
+    };
     open_control(&post, desk)?;
     let places = Places::new(&post.config().limits);
     for (door, socket) in doors {

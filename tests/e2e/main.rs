@@ -11,6 +11,7 @@ mod crash;
 mod delivery;
 mod demo;
 mod edge;
+mod evidence;
 mod journal_reports;
 mod logins;
 mod next_hops;

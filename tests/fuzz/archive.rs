@@ -79,6 +79,9 @@ fn leaves(input: &[u8]) {
     if let Ok(key) = Key::from_body(input) {
         assert_eq!(key.to_leaf().expect("a leaf").body, input, "one form");
     }
+    if let Ok(anchor) = Anchor::from_body(input) {
+        assert_eq!(anchor.to_leaf().expect("a leaf").body, input, "one form");
+    }
 }
 
 fn log_files(input: &[u8]) {
@@ -219,7 +222,9 @@ fn archive_leaves() {
         log_public: [2; 32],
     };
     let key = Key { generation: 1, file: [1; 32], origin: Origin::Gateway, threshold: 1, officers: 1 };
-    let bodies = [seal().to_leaf(), epoch.to_leaf(), key.to_leaf()].map(|leaf| leaf.expect("a leaf").body);
+    let anchor = Anchor::TimeStamp { tree: TreeHead { size: 9, root: [1; 32] }, token: [2; 32] };
+    let bodies =
+        [seal().to_leaf(), epoch.to_leaf(), key.to_leaf(), anchor.to_leaf()].map(|leaf| leaf.expect("a leaf").body);
     let seeds: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
     run("archive_leaves", &seeds, &[&[0xf6], &[0x82, 0, 0], &[0x18, 0]], leaves);
 }

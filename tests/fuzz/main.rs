@@ -9,6 +9,7 @@ mod acts;
 mod archive;
 mod catalog;
 mod driver;
+mod evidence;
 mod imap;
 mod journal;
 mod keyring;

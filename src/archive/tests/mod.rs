@@ -4,6 +4,7 @@ mod acts;
 mod acts_crash;
 mod acts_expire;
 mod acts_gnupg;
+mod anchors;
 mod classes;
 mod crash;
 #[allow(clippy::duplicate_mod, dead_code, reason = "the journal's simulated disk, of which these tests need a part")]
@@ -15,4 +16,7 @@ mod insider;
 mod officers;
 mod reading;
 mod tamper;
+#[path = "../../../tests/e2e/support/tsa.rs"]
+mod tsa;
+mod watched;
 mod world;

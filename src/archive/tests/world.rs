@@ -193,7 +193,7 @@ impl World {
     /// Both levels, with the journal's leaves.
     pub fn verify(&self, unlocked: Option<&Unlocked>) -> Report {
         let journal = self.journal_leaves();
-        let options = VerifyOptions { unlocked, checkpoint: None, journal: &journal };
+        let options = VerifyOptions { unlocked, journal: &journal, ..VerifyOptions::default() };
         verify(self.disk.as_ref(), &self.dir(), &options)
     }
 

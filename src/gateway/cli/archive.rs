@@ -6,8 +6,8 @@ use super::officer_args::Openers;
 use super::openers;
 use super::out::{Form, Reader};
 use super::recorded::Recorder;
-use super::{Failure, Out, ask, talk};
-use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
+use super::{Failure, Out, ask, assurance, evidence};
+use crate::archive::{Archive, ResultRecord, Unlocked};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::durable::{Disk, RealDisk};
@@ -18,8 +18,7 @@ use crate::gateway::drills::Drills;
 use crate::gateway::error::Error;
 use crate::gateway::export::{Export, Writer};
 use crate::gateway::post::Places;
-use crate::gateway::{files, offline, reading, rows};
-use crate::journal::LeafEntry;
+use crate::gateway::{anchoring, files, offline, reading, rows, scrubbing};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -27,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The order in which people are told of the archive.
-const STATUS: [&str; 13] = [
+const STATUS: [&str; 15] = [
     "id",
     "messages",
     "pending",
@@ -38,6 +37,8 @@ const STATUS: [&str; 13] = [
     "shares",
     "shares_until",
     "indexing",
+    "scrub",
+    "checkpoints",
     "stored_bytes",
     "raw_bytes",
     "sealed_through",
@@ -72,13 +73,16 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
             list(&room, &query, out)
         }
         Command::Show { message, why, by } => show(&places, &Room::open_by(&by, &config)?, &message, why, out),
-        Command::Export { query, format, form, output, by } => {
+        Command::Export { query, format, form, evidence: proves, output, by } => {
             let (words, query) = (query.join(" "), parse(&query)?);
             let room = Room::open_by(&by, &config)?;
             let mut recorder = Recorder::new(&places, room.archive())?;
             recorder.search("archive export", &words)?;
             recorder.export(&room.listing, &query)?;
-            let exported = export(&room, &query, (format, form), &output, out);
+            let exported = match proves {
+                true => evidence::export(&room, &query, &output, out),
+                false => export(&room, &query, (format, form), &output, out),
+            };
             recorder.end()?;
             exported
         }
@@ -86,7 +90,7 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
         Command::Officer(_) | Command::Drill(_) => Err(Failure::bad("bug: dispatched twice")),
         Command::Verify { level, checkpoint, by } => {
             let unlocked = if level == 0 { None } else { Some(unlock(&by, &config, &places)?) };
-            verify(&places, unlocked.as_ref(), checkpoint.as_deref(), out)
+            assurance::verify((&config, &places), (level, unlocked.as_ref()), checkpoint.as_deref(), out)
         }
         Command::Hold(hold) => acts::hold(&config, config_path, &hold, out),
         Command::Release { name, reason } => acts::release(&config, config_path, name, reason, out),
@@ -97,6 +101,7 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
             acts::expire(&config, config_path, request, acts::Wish::of(dry_run, yes), out)
         }
         Command::Receipts { act } => acts::receipts(&places, act, out),
+        Command::Checkpoint => assurance::checkpoint(&config, &places, config_path, out),
     }
 }
 
@@ -131,7 +136,7 @@ impl Room {
         self.opened.unlocked().archive()
     }
     /// What became of a message after it was sealed.
-    fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
+    pub fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
         let mut results = Vec::new();
         for segment in self.listing.events(row.uid).map_err(Failure::bad)? {
             let info = self.opened.info(&segment).map_err(Failure::bad)?;
@@ -159,7 +164,7 @@ impl Room {
 }
 
 /// The archive opened by the officers who are here, or with the key that the configuration names.
-pub(super) fn unlock(by: &Openers, config: &Config, places: &Places) -> Result<Unlocked, Failure> {
+pub fn unlock(by: &Openers, config: &Config, places: &Places) -> Result<Unlocked, Failure> {
     let archive = Archive::open_read_only(Arc::new(RealDisk), &places.archive)
         .map_err(|e| Error::archive(&places.archive, &e))?;
     if by.is_given() {
@@ -197,6 +202,9 @@ fn status(places: &Places, config_path: &Path, out: &Out) -> Result<(), Failure>
             status["queued"] = Value::from(journal.pending_ids().len());
             let drills = Drills::load(&RealDisk, &places.drills)?;
             status["drill"] = drills.shown(&archive.generation(), SystemClock.now());
+            let config = files::configuration(config_path)?;
+            status["checkpoints"] = anchoring::shown(&RealDisk, &config);
+            status["scrub"] = scrubbing::shown(&RealDisk, &config);
             vec![status]
         }
     };
@@ -318,51 +326,17 @@ fn export(
 }
 
 /// Messages and messages per second, on a terminal.
-fn counting() -> ProgressStyle {
+pub fn counting() -> ProgressStyle {
     // The template is ours; the default is as good where it is not understood.
     ProgressStyle::with_template("{spinner} {pos} messages, {per_sec}, {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 /// Ends a walk through the list: with a failure, or because nobody reads on.
-struct Stop(Option<Failure>);
+pub struct Stop(pub Option<Failure>);
 
 impl From<crate::catalog::Error> for Stop {
     fn from(error: crate::catalog::Error) -> Stop {
         Stop(Some(Failure::bad(error)))
-    }
-}
-
-/// What a running server has accepted and not sealed. A copy of the archive is verified without: nothing here needs a server.
-pub(super) fn journal_leaves(places: &Places) -> Result<Vec<LeafEntry>, Failure> {
-    match ask(places, &Request::Leaves) {
-        Ok(None) => Ok(Vec::new()),
-        // A leaf left out would pass for a missing one, or hide that one is missing.
-        Ok(Some(rows)) => rows.iter().map(rows::archive::read_leaf).collect::<Option<_>>().ok_or_else(|| {
-            Failure::temporary("the running server answered what this program does not understand")
-                .with_help("are both of the same version? restart the server after an upgrade")
-        }),
-        Err(failure) => {
-            talk("warning", &failure.text, Some("what is not sealed yet is not verified"));
-            Ok(Vec::new())
-        }
-    }
-}
-
-fn verify(places: &Places, unlocked: Option<&Unlocked>, checkpoint: Option<&Path>, out: &Out) -> Result<(), Failure> {
-    let outside = checkpoint.map(|path| std::fs::read(path).map_err(|e| Error::io(path, &e))).transpose()?;
-    let journal = journal_leaves(places)?;
-    let busy = spinner("verifying");
-    let options = VerifyOptions { unlocked, checkpoint: outside.as_deref(), journal: &journal };
-    let mut report = archive::verify(&RealDisk, &places.archive, &options);
-    super::audit::check_beside(places, &mut report);
-    busy.finish_and_clear();
-    let findings: Vec<Value> = report.findings.iter().map(rows::archive::finding).collect();
-    out.table(&["level", "object", "kind", "detail"], &findings)?;
-    out.record(&["ok", "accepted", "covered", "pending", "missing"], &rows::archive::summary(&report))?;
-    match findings.len() {
-        0 => Ok(()),
-        count => Err(Failure::bad(format!("{}: {count} findings", places.archive.display()))
-            .with_help("keep it as it is for whoever investigates; restore what is named from a copy beside it")),
     }
 }

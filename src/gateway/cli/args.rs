@@ -5,7 +5,6 @@ use super::officer_args as officers;
 use crate::access::AccountName;
 use crate::gateway::config::{Domain, HostPort, Hostname};
 use crate::mail::{Address, MailId};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -343,7 +342,11 @@ pub enum Archive {
         /// Which octets
         #[arg(long, value_enum, default_value = "received")]
         form: ExportForm,
-        /// Directory (eml) or new file (mbox)
+        /// Instead, for each message a directory that proves it to somebody without this program: octets, envelope, results,
+        /// proofs, time stamp, and verify.py, which checks them offline
+        #[arg(long, conflicts_with_all = ["format", "form"])]
+        evidence: bool,
+        /// Directory (eml, evidence) or new file (mbox)
         #[arg(long, value_name = "PATH")]
         output: PathBuf,
         /// Who opens
@@ -391,8 +394,8 @@ pub enum Archive {
     },
     /// Check the archive; exit 1 on any finding
     Verify {
-        /// 0: without keys; 2: open every message
-        #[arg(long, default_value_t = 0, value_parser = PossibleValuesParser::new(["0", "2"]).map(|v| if v == "2" { 2u8 } else { 0u8 }))]
+        /// 0: everything, without keys; 1: also open a random sample of messages; 2: open every message
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
         level: u8,
         /// Also compare with a checkpoint kept elsewhere
         #[arg(long, value_name = "FILE")]
@@ -401,6 +404,8 @@ pub enum Archive {
         #[command(flatten)]
         by: officers::Openers,
     },
+    /// Print the newest checkpoint, and send it wherever [archive] checkpoint_to says
+    Checkpoint,
     /// Who can open the archive
     #[command(subcommand)]
     Officer(officers::Officer),

@@ -4,7 +4,7 @@ use super::args::Audit as Command;
 use super::officer_args::Openers;
 use super::out::{Form, Reader};
 use super::recorded::Recorder;
-use super::{Failure, Out, archive, talk};
+use super::{Failure, Out, archive, assurance, talk};
 use crate::access::audit::{Entry, FaultKind, Trail};
 use crate::archive as evidence;
 use crate::archive::{Finding, Report, Unlocked};
@@ -116,7 +116,7 @@ fn show(dir: &Path, filter: &Filter, unlocked: Option<&Unlocked>, out: &Out) -> 
 
 fn verify(dir: Option<&Path>, places: Option<&Places>, out: &Out) -> Result<(), Failure> {
     let mut report = match places {
-        Some(places) => evidence::verify_anchors(&RealDisk, &places.archive, &archive::journal_leaves(places)?),
+        Some(places) => evidence::verify_heads(&RealDisk, &places.archive, &assurance::journal_leaves(places)?),
         None => {
             let help = "with --config FILE of the gateway, or a copy of its archive, what was cut off or rewritten is found too";
             talk("warning", "without a configuration the chain alone is checked", Some(help));

@@ -5,6 +5,7 @@ use crate::archive::Share;
 use crate::crypto::hash;
 use crate::gateway::acts::request::ActRequest;
 use crate::gateway::acts::settle::Settled;
+use crate::gateway::anchoring::Anchoring;
 use crate::gateway::control;
 use crate::gateway::delivery::Delivery;
 use crate::gateway::drills::Drills;
@@ -13,6 +14,7 @@ use crate::gateway::post::{Places, Post};
 use crate::gateway::queue::Selection;
 use crate::gateway::reading::{Reached, Reading};
 use crate::gateway::rows;
+use crate::gateway::scrubbing::Scrubbing;
 use crate::gateway::sealing::Sealing;
 use crate::journal::Entry;
 use serde_json::Value;
@@ -39,6 +41,10 @@ pub struct Desk {
     pub sealing: Arc<Sealing>,
     /// The readers' side.
     pub reading: Arc<Reading>,
+    /// Who sends checkpoints.
+    pub anchoring: Arc<Anchoring>,
+    /// Who reads the archive once a day.
+    pub scrubbing: Arc<Scrubbing>,
 }
 
 impl Desk {
@@ -69,6 +75,7 @@ impl Desk {
     async fn answer(&self, request: Request) -> Result<Vec<Value>, String> {
         match request {
             Request::Seal => self.sealing.now().await.map(|report| vec![report]),
+            Request::Checkpoint => self.anchoring.now().await,
             Request::Status => self.status().map(|status| vec![status]),
             Request::QueueList { selection } => self.list(&selection),
             Request::QueueShow { id } => rows::queue::show(self.post.journal(), &id).map(|row| vec![row]),
@@ -172,6 +179,8 @@ impl Desk {
         status["read_audit"] = Value::from(self.post.read_audit().trouble().unwrap_or_else(|| "working".to_owned()));
         status["sealing"] = self.sealing.sealing();
         status["indexing"] = self.sealing.indexing();
+        status["checkpoints"] = self.anchoring.shown();
+        status["scrub"] = self.scrubbing.shown();
         Ok(status)
     }
 }

@@ -8,7 +8,7 @@ mod agenda;
 mod connection;
 mod desk;
 pub mod dsn;
-mod notify;
+pub mod notify;
 mod record;
 mod settle;
 

@@ -111,6 +111,9 @@ pub fn summary(report: &Report) -> Value {
         "gaps": report.gaps,
         "missing": report.missing,
         "audit_heads": report.audit_heads.len(),
+        "timestamps": report.anchors,
+        "bytes": report.bytes,
+        "opened": report.opened,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::gateway::acts::settle::Settled;
+use crate::gateway::anchoring::memory;
 use crate::gateway::observe::Event;
 use crate::gateway::post::Post;
 use crate::gateway::reading::Reading;
@@ -61,6 +62,8 @@ impl Steps for Archiving {
     }
 
     fn index(&self) -> Result<(), String> {
+        // After every pass, and once it is told that sealing works.
+        memory::remember(&**self.post.disk(), &self.post.config(), self.post.archive());
         self.reading.index()
     }
 

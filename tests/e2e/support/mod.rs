@@ -9,6 +9,7 @@ pub mod script;
 pub mod sink;
 pub mod smtp;
 pub mod tls_hop;
+pub mod tsa;
 
 pub use gateway::{Gateway, Options};
 pub use sink::{Delivered, Sink};
