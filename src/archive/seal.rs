@@ -77,10 +77,18 @@ impl Archive {
         self.seal_with(&Means { journal, clock, summarize })
     }
 
+    /// Seals what stands below this leaf, which must be durable.
+    pub fn seal_below(&self, target: u64, journal: &Journal, clock: &dyn Clock) -> Result<SealReport, Error> {
+        self.seal_to(target, &Means { journal, clock, summarize })
+    }
+
     pub(super) fn seal_with(&self, means: &Means<'_>) -> Result<SealReport, Error> {
+        self.seal_to(means.journal.durable_leaves(), means)
+    }
+
+    fn seal_to(&self, target: u64, means: &Means<'_>) -> Result<SealReport, Error> {
         let _pass = lock(&self.inner.pass);
         self.catch_up(means.journal)?;
-        let target = means.journal.durable_leaves();
         let mut report = SealReport::default();
         while let Some(seal) = self.pass(means, target)? {
             report.segments += 1;
@@ -156,7 +164,7 @@ impl Archive {
         let wraps = vec![self.wrap(&key, &segment)?];
         let mut writer = SegmentWriter::begin(file, plan, key).map_err(Error::data)?;
         for entry in &sealable.messages {
-            let before = months.entry(month_of(entry.accepted_at)).or_default();
+            let before = months.entry(month_of(entry.internal_date)).or_default();
             add_message(&mut writer, means, entry, slice_after(*before), through)?;
             *before += 1;
         }
@@ -288,6 +296,7 @@ fn add_message(
         accept_index: entry.accept_index,
         id: entry.id,
         accepted_at: entry.accepted_at,
+        month: month_of(entry.internal_date),
         slice,
         octets: &octets,
         meta: &fenced::encode(meta, &entry.id, &octets, means.summarize),

@@ -262,17 +262,18 @@ impl Pass<'_> {
     }
 
     fn insert(&self, entry: &Entry, line: &Line, mailbox: i64) -> Result<(), Error> {
-        let Facts { direction, class, size, sha256, summary, .. } = &line.facts;
+        let Facts { direction, internal_date, class, size, sha256, summary, .. } = &line.facts;
         let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO messages(uid, id, mailbox, accepted_ms, size, sha256, segment, slot, class, direction, sender,
-             recipients, subject, msgid, from_lines, to_lines, subject_folded)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO messages(uid, id, mailbox, accepted_ms, dated_ms, size, sha256, segment, slot, class, direction, sender,
+             recipients, subject, msgid, from_lines, to_lines, subject_folded, has_attachment)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.execute(params![
             entry.uid,
             entry.id.octets(),
             mailbox,
             entry.accepted_at.ms(),
+            internal_date.ms(),
             i64::try_from(*size).unwrap_or(i64::MAX),
             sha256,
             self.number,
@@ -286,6 +287,7 @@ impl Pass<'_> {
             line.from_lines,
             line.to_lines,
             line.subject_folded,
+            summary.structure.has_attachment(),
         ])?;
         let mut statement = self.transaction.prepare_cached("INSERT INTO summaries(uid, summary) VALUES (?, ?)")?;
         statement.execute(params![entry.uid, line.summary])?;

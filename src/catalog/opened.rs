@@ -126,6 +126,7 @@ impl Sealed for OpenedArchive {
 
 fn facts(accept: Accept, summary: Summary) -> Facts {
     Facts {
+        internal_date: accept.internal_date(),
         envelope: accept.envelope,
         direction: accept.client.direction,
         class: accept.class,

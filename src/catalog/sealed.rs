@@ -52,6 +52,8 @@ pub struct Facts {
     pub envelope: Envelope,
     /// The listener's direction.
     pub direction: Direction,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
     /// Retention class.
     pub class: String,
     /// Octets as received.

@@ -69,5 +69,6 @@ pub fn accept(n: u64, recipients: u64) -> Accept {
         ruling: vec![0x80],
         class: "default".into(),
         renditions: vec![rendition],
+        dated_at: None,
     }
 }
