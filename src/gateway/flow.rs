@@ -34,7 +34,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// The retention class of everything; more come with the policies' classes.
-const CLASS: &str = "default";
+pub(super) const CLASS: &str = "default";
 
 /// A message as a listener has received it.
 pub struct Intake {

@@ -6,6 +6,7 @@
 //! door       listeners: connections, SMTP sessions and logins, IMAP and POP3 readers; wire and tls below
 //! flow       the path of a message: permission, gather, plan, render, received, replies
 //! delivery   queue, next hops, notifications      sealing, reading   archive and its readers
+//! import     mail of files into the archive       export, restore    and out again; marks know what is done
 //! control    commands to a running server         queue, cli, init, check, demo; rows is what they show
 //! ```
 
@@ -23,12 +24,15 @@ mod fence;
 mod files;
 pub mod flow;
 mod host_key;
+pub mod import;
 pub mod init;
+mod marks;
 pub mod observe;
 mod offline;
 pub mod post;
 mod queue;
 mod reading;
+pub mod restore;
 mod room;
 mod rows;
 mod sealing;

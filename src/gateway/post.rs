@@ -7,6 +7,7 @@ use super::door::logins::Logins;
 use super::error::Error;
 use super::fence::Fence;
 use super::files;
+use super::import::{self, Imports};
 use super::observe::{Audit, Event};
 use super::room::Room;
 use super::tls::Presented;
@@ -46,6 +47,7 @@ pub struct Post {
     logins: Logins,
     rooms: Rooms,
     fence: Fence<Digest>,
+    imports: Imports,
     accepted: mpsc::UnboundedSender<MailId>,
 }
 
@@ -127,6 +129,7 @@ impl Post {
             logins: Logins::start().map_err(|e| Error::of("threads for logins", e))?,
             rooms,
             fence: Fence::default(),
+            imports: Imports::default(),
             accepted,
         };
         Ok((post, accepted_ids))
@@ -160,6 +163,10 @@ impl Post {
     /// Keeps out messages that meet a bug before their reply.
     pub fn fence(&self) -> &Fence<Digest> {
         &self.fence
+    }
+    /// Keeps imports and seal passes apart.
+    pub fn imports(&self) -> &Imports {
+        &self.imports
     }
     /// The configuration now.
     pub fn config(&self) -> Arc<Config> {
@@ -318,9 +325,13 @@ pub struct Places {
 impl Places {
     /// Those of a configuration.
     pub fn of(config: &Config) -> Places {
-        let below = |name: &str| config.data_dir.join(name);
+        Places::below(&config.data_dir)
+    }
+    /// Those below a `data_dir`.
+    pub fn below(root: &Path) -> Places {
+        let below = |name: &str| root.join(name);
         Places {
-            root: config.data_dir.clone(),
+            root: root.to_owned(),
             policies: below("policies"),
             host_key: below("host.key"),
             keyring: below("keyring"),
@@ -391,6 +402,7 @@ pub fn open_store(
         Journal::open(disk.clone(), clock.clone(), settings, keys, archive.log_size(), archive.sealed_through())
             .map_err(|e| Error::journal(&places.journal, &e))?;
     tell_replay(&replay);
+    import::intake::reconcile(&**disk, places, &journal).map_err(|e| Error::io(&places.root.join("import"), &e))?;
     archive.reconcile(&journal).map_err(|e| Error::archive(&places.archive, &e))?;
     Ok((journal, archive))
 }

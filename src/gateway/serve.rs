@@ -83,7 +83,13 @@ async fn run(config: &Path) -> Result<(), Error> {
         closing: closing.clone(),
         sessions: watch::channel(0).0,
     };
-    let desk = Desk { post: post.clone(), delivery: delivery.clone(), sealing: sealing.clone(), reading };
+    let desk = Desk {
+        post: post.clone(),
+        delivery: delivery.clone(),
+        sealing: sealing.clone(),
+        reading,
+        closing: closing.clone(),
+    };
     open_control(&post, desk)?;
     let places = Places::new(&post.config().limits);
     for (door, socket) in doors {

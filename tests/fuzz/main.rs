@@ -16,5 +16,6 @@ mod policy;
 mod pop3;
 mod protect;
 mod smtp;
+mod transfer;
 #[path = "../view/mod.rs"]
 mod view;

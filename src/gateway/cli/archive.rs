@@ -1,20 +1,21 @@
 //! `sealpost archive`: what was accepted, read and checked by those who may.
 
-use super::args::{Archive as Command, ExportFormat};
+use super::args::Archive as Command;
 use super::out::{Form, Reader};
-use super::{Failure, Out, ask, talk};
+use super::{Failure, Out, archive_export, archive_import, archive_restore, ask, talk};
 use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock};
+use crate::crypto::sha256;
 use crate::durable::{Disk, RealDisk};
 use crate::gateway::config::Config;
 use crate::gateway::control::Request;
 use crate::gateway::error::Error;
-use crate::gateway::export::{Export, Writer};
 use crate::gateway::post::Places;
 use crate::gateway::{files, offline, reading, rows};
 use crate::journal::LeafEntry;
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::mail::Direction;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -51,7 +52,12 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
         Command::Show { message, why } => show(&Room::open(&config)?, &message, why, out),
         Command::Export { query, format, output } => {
             let query = parse(&query)?;
-            export(&Room::open(&config)?, &query, format, &output, out)
+            archive_export::run(&Room::open(&config)?, &query, format, &output, out)
+        }
+        Command::Import(options) => archive_import::run(&config, config_path, &options, out),
+        Command::Restore(options) => {
+            let query = parse(&options.query)?;
+            archive_restore::run(&config, &Room::open(&config)?, &query, &options, out)
         }
         Command::Verify { level, checkpoint } => verify(&config, &places, level, checkpoint.as_deref(), out),
     }
@@ -63,13 +69,13 @@ fn parse(words: &[String]) -> Result<Query, Failure> {
 }
 
 /// The archive unlocked, and its list.
-struct Room {
-    opened: Arc<OpenedArchive>,
-    listing: Listing,
+pub(super) struct Room {
+    pub opened: Arc<OpenedArchive>,
+    pub listing: Listing,
 }
 
 impl Room {
-    fn open(config: &Config) -> Result<Room, Failure> {
+    pub fn open(config: &Config) -> Result<Room, Failure> {
         let places = Places::of(config);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -88,8 +94,11 @@ impl Room {
         }
         Ok(results)
     }
-    fn octets(&self, row: &Row) -> Result<Vec<u8>, Failure> {
-        self.opened.octets(&row.segment, row.slot).map_err(|e| Failure::bad(format!("{}: {e}", row.id)))
+    /// The octets that were received, checked once more against what the catalog knows of them.
+    pub fn octets(&self, row: &Row) -> Result<Vec<u8>, Failure> {
+        let failed = |what: &dyn std::fmt::Display| Failure::bad(format!("{}: {what}", row.id));
+        let octets = self.opened.octets(&row.segment, row.slot).map_err(|e| failed(&e))?;
+        if sha256(&octets) == row.sha256 { Ok(octets) } else { Err(failed(&"not the octets that were accepted")) }
     }
 }
 
@@ -177,9 +186,14 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
             continue;
         }
         let mut shown = rows::archive::message(row);
-        shown["client"] = Value::from(accept.client.ip.to_string());
-        shown["ehlo"] = Value::from(accept.client.ehlo.clone());
         shown["protocol"] = Value::from(accept.client.protocol.clone());
+        if accept.client.direction == Direction::Import {
+            shown["envelope"] = Value::from("none was seen: from and to are what header and From_ line say");
+            shown["source"] = Value::from(accept.client.ehlo.clone());
+        } else {
+            shown["client"] = Value::from(accept.client.ip.to_string());
+            shown["ehlo"] = Value::from(accept.client.ehlo.clone());
+        }
         let results: Vec<ResultRecord> = meta.results.into_iter().chain(room.late_results(row)?).collect();
         shown["results"] = rows::archive::results(&row.recipients, &results);
         out.record(&SHOWN, &shown)?;
@@ -187,55 +201,8 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
     Ok(())
 }
 
-fn export(room: &Room, query: &Query, format: ExportFormat, output: &Path, out: &Out) -> Result<(), Failure> {
-    let format = match format {
-        ExportFormat::Eml => Export::Eml,
-        ExportFormat::Mbox => Export::Mbox,
-    };
-    let mut writer = Writer::create(format, output)?;
-    let progress = ProgressBar::new_spinner().with_style(counting());
-    let (mut messages, mut octets_total) = (0u64, 0u64);
-    let mut damaged = Vec::new();
-    let mut write = |row: Row| -> Result<(), Stop> {
-        match room.octets(&row) {
-            Ok(octets) => {
-                writer.write(&row, &octets).map_err(|e| Stop(Some(e.into())))?;
-                messages += 1;
-                octets_total += row.size;
-                progress.inc(1);
-            }
-            // One message that cannot be read does not keep the others from the officer.
-            Err(failure) => damaged.push(failure.text),
-        }
-        Ok(())
-    };
-    let walked = room.listing.each(query, &mut write);
-    progress.finish_and_clear();
-    if let Err(Stop(Some(failure))) = walked {
-        eprintln!("{messages} messages were exported before this happened:");
-        return Err(failure);
-    }
-    writer.finish()?;
-    out.record(&["messages", "bytes"], &json!({"messages": messages, "bytes": octets_total, "failed": damaged.len()}))?;
-    match damaged.len() {
-        0 => Ok(()),
-        count => {
-            damaged.iter().for_each(|text| eprintln!("error: {text}"));
-            Err(Failure::bad(format!("{count} messages could not be read and are not in the export"))
-                .with_help("`sealpost archive verify --level 2` says what is damaged; restore that from a copy"))
-        }
-    }
-}
-
-/// Messages and messages per second, on a terminal.
-fn counting() -> ProgressStyle {
-    // The template is ours; the default is as good where it is not understood.
-    ProgressStyle::with_template("{spinner} {pos} messages, {per_sec}, {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_spinner())
-}
-
 /// Ends a walk through the list: with a failure, or because nobody reads on.
-struct Stop(Option<Failure>);
+pub(super) struct Stop(pub Option<Failure>);
 
 impl From<crate::catalog::Error> for Stop {
     fn from(error: crate::catalog::Error) -> Stop {

@@ -3,6 +3,9 @@
 //! Data goes to standard output, talk to standard error. Exit status: 0 ok, 1 the thing asked about is bad, 2 usage, 75 try again.
 
 mod archive;
+mod archive_export;
+mod archive_import;
+mod archive_restore;
 pub mod args;
 mod key;
 mod out;

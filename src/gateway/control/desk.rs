@@ -3,6 +3,7 @@
 use super::Request;
 use crate::gateway::control;
 use crate::gateway::delivery::Delivery;
+use crate::gateway::import::wire;
 use crate::gateway::post::Post;
 use crate::gateway::queue::Selection;
 use crate::gateway::reading::Reading;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 /// Leaves that are told at once: far more than a seal pass leaves behind.
 const LEAVES_MAX: usize = 200_000;
@@ -28,6 +30,8 @@ pub struct Desk {
     pub sealing: Arc<Sealing>,
     /// The readers' side.
     pub reading: Arc<Reading>,
+    /// Turns true when the gateway stops.
+    pub closing: watch::Receiver<bool>,
 }
 
 impl Desk {
@@ -47,12 +51,21 @@ impl Desk {
     fn serve(self, stream: UnixStream) {
         let handle = Handle::current();
         tokio::task::spawn_blocking(move || {
-            let served = blocking(stream)
-                .and_then(|stream| control::serve_one(stream, |request| handle.block_on(self.answer(request))));
+            let served = blocking(stream).and_then(|stream| match control::request(&stream)? {
+                Ok(Request::Import) => self.import(&stream, &handle),
+                Ok(request) => control::answer(stream, handle.block_on(self.answer(request))),
+                Err(reason) => control::answer(stream, Err(reason)),
+            });
             if let Err(e) = served {
                 tracing::debug!("control socket: {e}");
             }
         });
+    }
+
+    fn import(&self, stream: &std::os::unix::net::UnixStream, handle: &Handle) -> std::io::Result<()> {
+        let seal = || handle.block_on(self.sealing.now()).map(drop);
+        let is_closing = || *self.closing.borrow();
+        wire::serve(stream, &self.post, &is_closing, seal)
     }
 
     async fn answer(&self, request: Request) -> Result<Vec<Value>, String> {
@@ -63,6 +76,7 @@ impl Desk {
             Request::QueueShow { id } => rows::queue::show(self.post.journal(), &id).map(|row| vec![row]),
             Request::QueueChange { selection, action } => self.delivery.change(&selection, &action).await,
             Request::Leaves => Ok(self.leaves()),
+            Request::Import => Err("an import is no question with one answer".to_owned()),
             Request::Reload => crate::gateway::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
     }
