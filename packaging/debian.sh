@@ -27,4 +27,4 @@ need_rust() {
 }
 
 BUILD_PACKAGES=(build-essential pkg-config perl libclang-dev)
-TEST_PACKAGES=(gnupg openssl curl swaks python3 python3-cryptography libnet-ssleay-perl libio-socket-ssl-perl)
+TEST_PACKAGES=(gnupg openssl curl swaks python3 python3-cryptography libnet-ssleay-perl libio-socket-ssl-perl dovecot-imapd)

@@ -88,15 +88,23 @@ impl Archive {
         self.seal_with(&Means { journal, clock, summarize })
     }
 
+    /// Seals what stands below this leaf, which must be durable.
+    pub fn seal_below(&self, target: u64, journal: &Journal, clock: &dyn Clock) -> Result<SealReport, Error> {
+        self.seal_to(target, &Means { journal, clock, summarize })
+    }
+
     pub(super) fn seal_with(&self, means: &Means<'_>) -> Result<SealReport, Error> {
+        self.seal_to(means.journal.durable_leaves(), means)
+    }
+
+    fn seal_to(&self, target: u64, means: &Means<'_>) -> Result<SealReport, Error> {
         let _pass = lock(&self.inner.pass);
-        self.seal_locked(means)
+        self.seal_locked(target, means)
     }
 
     /// The same for who holds the pass.
-    pub(super) fn seal_locked(&self, means: &Means<'_>) -> Result<SealReport, Error> {
+    pub(super) fn seal_locked(&self, target: u64, means: &Means<'_>) -> Result<SealReport, Error> {
         self.catch_up(means.journal)?;
-        let target = means.journal.durable_leaves();
         let mut report = SealReport::default();
         while let Some(seals) = self.pass(means, target)? {
             seals.iter().for_each(|seal| report.add(seal));
@@ -178,7 +186,7 @@ impl Archive {
         let wraps = vec![self.wrap(&key, &segment)?];
         let mut writer = SegmentWriter::begin(file, plan, key).map_err(Error::data)?;
         for entry in &content.messages {
-            add_message(&mut writer, means, entry, pass.slice(entry.accepted_at), pass.through)?;
+            add_message(&mut writer, means, entry, pass.slice(entry.internal_date), pass.through)?;
         }
         for (accept_index, results) in &content.late {
             add_event(&mut writer, &segment, *accept_index, results)?;
@@ -340,6 +348,7 @@ fn add_message(
         accept_index: entry.accept_index,
         id: entry.id,
         accepted_at: entry.accepted_at,
+        month: month_of(entry.internal_date),
         slice,
         octets: &octets,
         meta: &fenced::encode(meta, &entry.id, readable, means.summarize),

@@ -130,7 +130,7 @@ impl Deep<'_> {
         if sha256(&octets) != accept.body_sha256 || octets.len() as u64 != accept.body_bytes {
             wrong.push("the octets are not those that were accepted".into());
         }
-        let said = (meta.accept_index, accept.id, accept.accepted_at, month_of(accept.accepted_at));
+        let said = (meta.accept_index, accept.id, accept.accepted_at, month_of(accept.internal_date()));
         if said != (entry.accept_index, entry.id, entry.accepted_at, entry.month) {
             wrong.push("the directory says otherwise than the unit".into());
         }

@@ -327,17 +327,18 @@ impl Pass<'_> {
     }
 
     fn insert(&self, entry: &Entry, line: &Line, mailbox: i64) -> Result<(), Error> {
-        let Facts { direction, class, keep_until, size, sha256, readable, summary, .. } = &line.facts;
+        let Facts { direction, internal_date, class, keep_until, size, sha256, readable, summary, .. } = &line.facts;
         let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO messages(uid, id, mailbox, accepted_ms, size, sha256, segment, slot, class, direction, sender,
-             recipients, subject, msgid, from_lines, to_lines, subject_folded, readable_offset, readable_bytes, keep_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO messages(uid, id, mailbox, accepted_ms, dated_ms, size, sha256, segment, slot, class, direction, sender,
+             recipients, subject, msgid, from_lines, to_lines, subject_folded, readable_offset, readable_bytes, keep_ms, has_attachment)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.execute(params![
             entry.uid,
             entry.id.octets(),
             mailbox,
             entry.accepted_at.ms(),
+            internal_date.ms(),
             i64::try_from(*size).unwrap_or(i64::MAX),
             sha256,
             self.number,
@@ -354,6 +355,7 @@ impl Pass<'_> {
             readable.map(|slice| schema::number(slice.offset)),
             readable.map(|slice| schema::number(slice.bytes)),
             keep_until.map(Timestamp::ms),
+            summary.structure.has_attachment(),
         ])?;
         let mut statement = self.transaction.prepare_cached("INSERT INTO summaries(uid, summary) VALUES (?, ?)")?;
         statement.execute(params![entry.uid, line.summary])?;

@@ -24,6 +24,8 @@ pub struct Row {
     pub id: MailId,
     /// When it was accepted.
     pub accepted_at: Timestamp,
+    /// INTERNALDATE: the same, but for mail that was imported.
+    pub internal_date: Timestamp,
     /// Octets as received.
     pub size: u64,
     /// SHA-256 of those octets.
@@ -158,7 +160,7 @@ impl Listing {
     fn rows(&self, condition: &str, values: Vec<Value>) -> Result<Vec<Row>, Error> {
         let sql = format!(
             "SELECT m.uid, m.id, m.accepted_ms, m.size, m.sha256, m.slot, b.name, m.class, m.direction, m.sender,
-             m.recipients, m.subject, m.msgid, s.seal_index, s.id, m.readable_offset, m.readable_bytes, m.keep_ms
+             m.recipients, m.subject, m.msgid, s.seal_index, s.id, m.readable_offset, m.readable_bytes, m.keep_ms, m.dated_ms
              FROM messages m JOIN mailboxes b ON b.number = m.mailbox JOIN segments s ON s.seal_index = m.segment WHERE {condition}"
         );
         let mut statement = self.0.prepare(&sql)?;
@@ -175,6 +177,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         uid: row.get(0)?,
         id: MailId::from_octets(row.get(1)?),
         accepted_at: Timestamp::from_ms(row.get(2)?),
+        internal_date: Timestamp::from_ms(row.get(15)?),
         size: row.get::<_, i64>(3)?.unsigned_abs(),
         sha256: row.get(4)?,
         readable: schema::readable(row, 15)?,
@@ -229,8 +232,8 @@ impl Condition {
             Term::From(who) => ("instr(m.from_lines, ?) > 0", fold::wanted(who).into()),
             Term::To(who) => ("instr(m.to_lines, ?) > 0", fold::wanted(who).into()),
             Term::Subject(text) => ("instr(m.subject_folded, ?) > 0", text.clone().into()),
-            Term::After(at) => ("m.accepted_ms >= ?", at.ms().into()),
-            Term::Before(at) => ("m.accepted_ms < ?", at.ms().into()),
+            Term::After(at) => ("m.dated_ms >= ?", at.ms().into()),
+            Term::Before(at) => ("m.dated_ms < ?", at.ms().into()),
             Term::Class(class) => ("m.class = ?", class.clone().into()),
             Term::Hold(name) => (
                 "m.uid IN (SELECT h.uid FROM held h JOIN holds n ON n.number = h.hold WHERE n.name = ?)",
@@ -240,6 +243,10 @@ impl Condition {
             Term::Id(id) => ("m.id = ?", id.octets().to_vec().into()),
             Term::MessageId(id) => ("m.msgid = ?", id.clone().into()),
             Term::Hash(digest) => ("m.sha256 = ?", digest.to_vec().into()),
+            Term::HasAttachment => {
+                self.sql.push_str("m.has_attachment");
+                return;
+            }
             Term::Larger(octets) => ("m.size > ?", i64::try_from(*octets).unwrap_or(i64::MAX).into()),
         };
         self.sql.push_str(sql);

@@ -148,12 +148,13 @@ impl Sealed for OpenedArchive {
 }
 
 fn facts(accept: Accept, summary: Summary) -> Facts {
-    let readable = accept.readable();
+    let (readable, internal_date) = (accept.readable(), accept.internal_date());
     let (envelope, also) = match accept.reported.as_ref().and_then(Reported::envelope) {
         Some(stated) => reported::parties(stated, accept.envelope),
         None => (accept.envelope, Also::default()),
     };
     Facts {
+        internal_date,
         envelope,
         also,
         direction: accept.client.direction,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The tables' version. Another one is rebuilt, not migrated: the archive has everything.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// How long a connection waits for another one's write.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
@@ -22,16 +22,17 @@ CREATE TABLE segments(seal_index INTEGER PRIMARY KEY, id BLOB NOT NULL);
 CREATE TABLE mailboxes(
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, messages INTEGER NOT NULL, last_uid INTEGER NOT NULL);
 CREATE TABLE messages(
-    uid INTEGER PRIMARY KEY, id BLOB NOT NULL, mailbox INTEGER NOT NULL, accepted_ms INTEGER NOT NULL,
+    uid INTEGER PRIMARY KEY, id BLOB NOT NULL, mailbox INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, dated_ms INTEGER NOT NULL,
     size INTEGER NOT NULL, sha256 BLOB NOT NULL, segment INTEGER NOT NULL, slot INTEGER NOT NULL,
     class TEXT NOT NULL, direction TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
     subject TEXT NOT NULL, msgid TEXT NOT NULL,
     from_lines TEXT NOT NULL, to_lines TEXT NOT NULL, subject_folded TEXT NOT NULL,
-    readable_offset INTEGER, readable_bytes INTEGER, keep_ms INTEGER);
+    readable_offset INTEGER, readable_bytes INTEGER, keep_ms INTEGER, has_attachment INTEGER NOT NULL);
 CREATE TABLE summaries(uid INTEGER PRIMARY KEY, summary BLOB NOT NULL);
 CREATE UNIQUE INDEX messages_id ON messages(id);
 CREATE INDEX messages_mailbox ON messages(mailbox);
 CREATE INDEX messages_accepted ON messages(accepted_ms);
+CREATE INDEX messages_dated ON messages(dated_ms);
 CREATE INDEX messages_msgid ON messages(msgid);
 CREATE TABLE parties(
     address TEXT NOT NULL, mailbox INTEGER NOT NULL, uid INTEGER NOT NULL,

@@ -56,6 +56,8 @@ pub struct Facts {
     pub also: Also,
     /// The listener's direction.
     pub direction: Direction,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
     /// Retention class.
     pub class: String,
     /// When it may expire; `None`: never.

@@ -185,6 +185,7 @@ fn unit(slot: u32, index: u32, recipient: &str, at: Timestamp) -> Unit {
         envelope,
         also: Also::default(),
         direction: if index.is_multiple_of(2) { Direction::Outbound } else { Direction::Inbound },
+        internal_date: at,
         class: "default".into(),
         keep_until: index.is_multiple_of(3).then(|| at.plus_s(i64::from(index))),
         size: octets.len() as u64,
@@ -477,7 +478,7 @@ fn a_message_that_meets_a_bug_is_shown_without_its_header_and_stops_nothing_else
     let officer = view(&catalog, Viewer::Everything);
     assert_eq!(officer.uids("INBOX", 0).expect("uids"), [3, 4, 5, 7]);
     let message = officer.message("INBOX", 5).expect("read").expect("there");
-    assert_eq!((message.id, message.accepted_at, message.size), (shown, now, 11));
+    assert_eq!((message.id, message.internal_date, message.size), (shown, now, 11));
     assert_eq!(message.summary.envelope.subject.as_deref(), Some(NOTICE));
     assert_eq!(officer.octets("INBOX", 5).expect("read").expect("there"), b"message 4\r\n");
     // Whose mail it is, the envelope says; the header was not read.

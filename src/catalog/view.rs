@@ -35,8 +35,8 @@ pub struct Message {
     pub uid: u32,
     /// Our id: POP3 UIDL, EMAILID.
     pub id: MailId,
-    /// INTERNALDATE.
-    pub accepted_at: Timestamp,
+    /// INTERNALDATE: when it was accepted, but for mail that was imported.
+    pub internal_date: Timestamp,
     /// RFC822.SIZE: octets of what `octets` returns.
     pub size: u64,
     /// SHA-256 of the octets received, of which `octets` may return a part.

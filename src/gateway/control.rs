@@ -66,6 +66,8 @@ pub enum Request {
         /// The record, hexadecimal.
         record: String,
     },
+    /// Take mail into the archive. What follows is not lines: [`super::import::wire`].
+    Import,
     /// Read configuration, policies, keys, accounts and certificates again.
     Reload,
     /// Take officers' shares; unlock the view once they are enough.
@@ -143,17 +145,19 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves one connection: reads the request, calls `handle`, writes its rows. Blocking.
-pub fn serve_one(stream: UnixStream, handle: impl FnOnce(Request) -> Result<Vec<Value>, String>) -> io::Result<()> {
+/// Reads the request of a connection. Blocking. Nobody sends more than that before there was an answer.
+pub fn request(stream: &UnixStream) -> io::Result<Result<Request, String>> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut line = Zeroizing::new(String::with_capacity(LINE_BYTES));
     BufReader::new(stream.try_clone()?.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
-    let answers = match serde_json::from_str::<Request>(&line) {
-        Err(e) => vec![Answer::Failed(format!("request not understood: {e}"))],
-        Ok(request) => match handle(request) {
-            Ok(rows) => rows.into_iter().map(Answer::Row).chain([Answer::Done]).collect(),
-            Err(reason) => vec![Answer::Failed(reason)],
-        },
+    Ok(serde_json::from_str(&line).map_err(|e| format!("request not understood: {e}")))
+}
+
+/// Writes the rows of an answer, or why there are none. Blocking.
+pub fn answer(stream: UnixStream, answered: Result<Vec<Value>, String>) -> io::Result<()> {
+    let answers = match answered {
+        Ok(rows) => rows.into_iter().map(Answer::Row).chain([Answer::Done]).collect(),
+        Err(reason) => vec![Answer::Failed(reason)],
     };
     let mut out = io::BufWriter::new(stream);
     for answer in answers {
@@ -173,7 +177,8 @@ mod tests {
         let listener = std::os::unix::net::UnixListener::bind(&path).expect("bind");
         let server = std::thread::spawn(move || {
             let (stream, _) = listener.accept().expect("a client");
-            serve_one(stream, handle).expect("served");
+            let asked = super::request(&stream).expect("read");
+            super::answer(stream, asked.and_then(handle)).expect("served");
         });
         let answer = ask(&path, request).expect("asked").expect("a server");
         server.join().expect("ended");

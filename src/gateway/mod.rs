@@ -7,6 +7,7 @@
 //! flow       the path of a message: permission, gather, plan, render, received, replies
 //! delivery   queue, next hops, notifications      sealing, reading, drills   archive, its readers and officers
 //! anchoring  checkpoints leave the machine        scrubbing  the archive is read once a day
+//! import     mail of files into the archive       export, restore    and out again; marks know what is done
 //! control    commands to a running server         queue, cli, init, check, demo; rows is what they show
 //! ```
 
@@ -28,14 +29,17 @@ mod fence;
 mod files;
 pub mod flow;
 mod host_key;
+pub mod import;
 pub mod init;
 mod ledger;
+mod marks;
 pub mod observe;
 mod offline;
 pub mod post;
 mod queue;
 mod read_audit;
 mod reading;
+pub mod restore;
 mod room;
 mod rows;
 mod scrubbing;

@@ -9,6 +9,7 @@ use super::door::logins::Logins;
 use super::error::Error;
 use super::fence::Fence;
 use super::files;
+use super::import::{self, Imports};
 use super::observe::{Audit, Event};
 use super::read_audit::ReadAudit;
 use super::room::Room;
@@ -51,6 +52,7 @@ pub struct Post {
     rooms: Rooms,
     fence: Fence<Digest>,
     settling: Settling,
+    imports: Imports,
     accepted: mpsc::UnboundedSender<MailId>,
 }
 
@@ -136,6 +138,7 @@ impl Post {
             rooms,
             fence: Fence::default(),
             settling: Settling::default(),
+            imports: Imports::default(),
             accepted,
         };
         Ok((post, accepted_ids))
@@ -179,6 +182,10 @@ impl Post {
     /// Goes on with what follows erasures and expiries; `forget` has the catalog forget.
     pub fn settle(&self, forget: impl FnOnce() -> Result<(), String>) -> Result<Settled, String> {
         self.settling.settle(&self.office(), self.config().archive.key_backup_days, forget)
+    }
+    /// Keeps imports and seal passes apart.
+    pub fn imports(&self) -> &Imports {
+        &self.imports
     }
     /// The configuration now.
     pub fn config(&self) -> Arc<Config> {
@@ -347,9 +354,13 @@ pub struct Places {
 impl Places {
     /// Those of a configuration.
     pub fn of(config: &Config) -> Places {
-        let below = |name: &str| config.data_dir.join(name);
+        Places::below(&config.data_dir)
+    }
+    /// Those below a `data_dir`.
+    pub fn below(root: &Path) -> Places {
+        let below = |name: &str| root.join(name);
         Places {
-            root: config.data_dir.clone(),
+            root: root.to_owned(),
             policies: below("policies"),
             host_key: below("host.key"),
             keyring: below("keyring"),
@@ -424,6 +435,7 @@ pub fn open_store(
         Journal::open(disk.clone(), clock.clone(), settings, keys, archive.log_size(), archive.sealed_through())
             .map_err(|e| Error::journal(&places.journal, &e))?;
     tell_replay(&replay);
+    import::intake::reconcile(&**disk, places, &journal).map_err(|e| Error::io(&places.root.join("import"), &e))?;
     archive.reconcile(&journal).map_err(|e| Error::archive(&places.archive, &e))?;
     Ok((journal, archive))
 }

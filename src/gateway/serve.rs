@@ -102,6 +102,7 @@ async fn run(config: &Path) -> Result<(), Error> {
         reading,
         anchoring,
         scrubbing,
+        closing: closing.clone(),
     };
     open_control(&post, desk)?;
     let places = Places::new(&post.config().limits);

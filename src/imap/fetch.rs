@@ -143,7 +143,7 @@ fn write_summary(out: &mut Vec<u8>, item: &Item, message: &Message) {
     let structure = &message.summary.structure;
     match item {
         Item::InternalDate => {
-            out.extend_from_slice(format!("INTERNALDATE \"{}\"", message.accepted_at.imap_date_time()).as_bytes());
+            out.extend_from_slice(format!("INTERNALDATE \"{}\"", message.internal_date.imap_date_time()).as_bytes());
         }
         Item::Size => out.extend_from_slice(format!("RFC822.SIZE {}", message.size).as_bytes()),
         Item::Envelope => {

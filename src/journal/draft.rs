@@ -71,12 +71,13 @@ pub struct Draft {
     buffer: Vec<u8>,
     streamed: u64,
     hasher: Sha256,
+    dated_at: Option<Timestamp>,
 }
 
 impl Draft {
     pub(super) fn new(shared: Arc<Shared>, id: MailId) -> Draft {
         let drafting = Drafting::begin(id);
-        Draft { shared, drafting, buffer: Vec::new(), streamed: 0, hasher: Sha256::new() }
+        Draft { shared, drafting, buffer: Vec::new(), streamed: 0, hasher: Sha256::new(), dated_at: None }
     }
 
     /// The id it will be accepted under.
@@ -90,6 +91,11 @@ impl Draft {
     /// SHA-256 of the octets so far.
     pub fn sha256(&self) -> Digest {
         self.hasher.clone().finish()
+    }
+
+    /// Gives the message a date of its own.
+    pub fn date(&mut self, at: Timestamp) {
+        self.dated_at = Some(at);
     }
 
     /// Adds received octets. Waits for the disk when a large message arrives faster than it writes.
@@ -158,6 +164,7 @@ impl Draft {
             reported: draft.reported,
             keep_until: draft.retention.keep_until,
             protected_until: draft.retention.protected_until,
+            dated_at: self.dated_at,
         };
         check(&accept)?;
         trim(&mut accept);

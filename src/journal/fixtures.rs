@@ -72,5 +72,6 @@ pub fn accept(n: u64, recipients: u64) -> Accept {
         reported: None,
         keep_until: None,
         protected_until: None,
+        dated_at: None,
     }
 }

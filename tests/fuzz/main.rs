@@ -18,5 +18,6 @@ mod policy;
 mod pop3;
 mod protect;
 mod smtp;
+mod transfer;
 #[path = "../view/mod.rs"]
 mod view;

@@ -53,7 +53,10 @@ impl Archive {
     /// Takes the place of the sealer, and seals what was accepted so far: an act is about sealed mail.
     pub(super) fn settled(&self, tools: &Tools<'_>) -> Result<MutexGuard<'_, ()>, Error> {
         let pass = lock(&self.inner.pass);
-        self.seal_locked(&Means { journal: tools.journal, clock: tools.clock, summarize })?;
+        self.seal_locked(
+            tools.journal.durable_leaves(),
+            &Means { journal: tools.journal, clock: tools.clock, summarize },
+        )?;
         Ok(pass)
     }
 

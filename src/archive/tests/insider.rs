@@ -1,6 +1,7 @@
 //! A gateway that cheats: it holds log key and journal, and seals other things than were accepted. Every object it writes is
 //! whole; the leaves say otherwise.
 
+use super::super::directory::month_of;
 use super::super::seal::Means;
 use super::super::segment_writer::{Message, Plan, SegmentWriter};
 use super::super::*;
@@ -80,7 +81,18 @@ fn other_octets_than_were_accepted_are_noticed_with_the_key() {
     let meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), Vec::new(), summary).encode();
     let (mek, accept_index, id, accepted_at) =
         (entry.mek().expect("a key"), entry.accept_index, entry.id, entry.accepted_at);
-    writer.message(&Message { mek, accept_index, id, accepted_at, slice: 1, octets, meta: &meta }).expect("added");
+    writer
+        .message(&Message {
+            mek,
+            accept_index,
+            id,
+            accepted_at,
+            month: month_of(accepted_at),
+            slice: 1,
+            octets,
+            meta: &meta,
+        })
+        .expect("added");
     let written = writer.finish(wraps).expect("written");
     let group = group::Group::of(&entry.retention());
     let seal = seal::Pass::behind(&world.archive, accept_index + 1, 1).describe(&written, &group);

@@ -1,25 +1,26 @@
 //! `sealpost archive`: what was accepted, read and checked by those who may.
 
 use super::archive_acts as acts;
-use super::args::{Archive as Command, ExportForm, ExportFormat};
+use super::args::{Archive as Command, ExportForm};
 use super::officer_args::Openers;
 use super::openers;
 use super::out::{Form, Reader};
 use super::recorded::Recorder;
-use super::{Failure, Out, ask, assurance, evidence};
+use super::{Failure, Out, archive_export, archive_import, archive_restore, ask, assurance, evidence};
 use crate::archive::{Archive, ResultRecord, Unlocked};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::crypto::sha256;
 use crate::durable::{Disk, RealDisk};
 use crate::gateway::acts::request::ExpireRequest;
 use crate::gateway::config::Config;
 use crate::gateway::control::Request;
 use crate::gateway::drills::Drills;
 use crate::gateway::error::Error;
-use crate::gateway::export::{Export, Writer};
 use crate::gateway::post::Places;
 use crate::gateway::{anchoring, files, offline, reading, rows, scrubbing};
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::mail::Direction;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -78,13 +79,24 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
             let room = Room::open_by(&by, &config)?;
             let mut recorder = Recorder::new(&places, room.archive())?;
             recorder.search("archive export", &words)?;
-            recorder.export(&room.listing, &query)?;
+            recorder.walk("archive export", &room.listing, &query)?;
             let exported = match proves {
                 true => evidence::export(&room, &query, &output, out),
-                false => export(&room, &query, (format, form), &output, out),
+                false => archive_export::run(&room, &query, (format, form), &output, out),
             };
             recorder.end()?;
             exported
+        }
+        Command::Import(options) => archive_import::run(&config, config_path, &options, out),
+        Command::Restore(options) => {
+            let (words, query) = (options.query.join(" "), parse(&options.query)?);
+            let room = Room::open(&config)?;
+            let mut recorder = Recorder::new(&places, room.archive())?;
+            recorder.search("archive restore", &words)?;
+            recorder.walk("archive restore", &room.listing, &query)?;
+            let restored = archive_restore::run(&config, &room, &query, &options, out);
+            recorder.end()?;
+            restored
         }
         // Dispatched before this: some of it needs no configuration.
         Command::Officer(_) | Command::Drill(_) => Err(Failure::bad("bug: dispatched twice")),
@@ -150,9 +162,13 @@ impl Room {
         let info = self.opened.info(&row.segment).map_err(Failure::bad)?;
         self.opened.unlocked().archive().holds_on(&info.seal.segment, row.slot).map_err(Failure::bad)
     }
-    fn octets(&self, row: &Row, form: ExportForm) -> Result<Vec<u8>, Failure> {
+    /// The octets that were received, checked once more against what the catalog knows of them, or the readable form in them.
+    pub fn octets(&self, row: &Row, form: ExportForm) -> Result<Vec<u8>, Failure> {
         let failed = |e: &dyn std::fmt::Display| Failure::bad(format!("{}: {e}", row.id));
         let octets = self.opened.octets(&row.segment, row.slot).map_err(|e| failed(&e))?;
+        if sha256(&octets) != row.sha256 {
+            return Err(failed(&"not the octets that were accepted"));
+        }
         match (form, row.readable) {
             (ExportForm::Received, _) | (ExportForm::Readable, None) => Ok(octets),
             (ExportForm::Readable, Some(slice)) => {
@@ -263,11 +279,16 @@ fn show(places: &Places, room: &Room, message: &str, why: bool, out: &Out) -> Re
             continue;
         }
         let mut shown = rows::archive::message(row);
-        shown["client"] = Value::from(accept.client.ip.to_string());
         shown["protected_until"] = Value::from(accept.protected_until.map(Timestamp::rfc3339));
-        shown["ehlo"] = Value::from(accept.client.ehlo.clone());
-        shown["protocol"] = Value::from(accept.client.protocol.clone());
         shown["holds"] = Value::from(room.holds(row)?);
+        shown["protocol"] = Value::from(accept.client.protocol.clone());
+        if accept.client.direction == Direction::Import {
+            shown["envelope"] = Value::from("none was seen: from and to are what header and From_ line say");
+            shown["source"] = Value::from(accept.client.ehlo.clone());
+        } else {
+            shown["client"] = Value::from(accept.client.ip.to_string());
+            shown["ehlo"] = Value::from(accept.client.ehlo.clone());
+        }
         let results: Vec<ResultRecord> = meta.results.into_iter().chain(room.late_results(row)?).collect();
         shown["results"] = rows::archive::results(&handed_in, &results);
         if let Some(reported) = &accept.reported {
@@ -277,59 +298,6 @@ fn show(places: &Places, room: &Room, message: &str, why: bool, out: &Out) -> Re
         out.record(&SHOWN, &shown)?;
     }
     Ok(())
-}
-
-fn export(
-    room: &Room,
-    query: &Query,
-    (format, form): (ExportFormat, ExportForm),
-    output: &Path,
-    out: &Out,
-) -> Result<(), Failure> {
-    let format = match format {
-        ExportFormat::Eml => Export::Eml,
-        ExportFormat::Mbox => Export::Mbox,
-    };
-    let mut writer = Writer::create(format, output)?;
-    let progress = ProgressBar::new_spinner().with_style(counting());
-    let (mut messages, mut octets_total) = (0u64, 0u64);
-    let mut damaged = Vec::new();
-    let mut write = |row: Row| -> Result<(), Stop> {
-        match room.octets(&row, form) {
-            Ok(octets) => {
-                writer.write(&row, &octets).map_err(|e| Stop(Some(e.into())))?;
-                messages += 1;
-                octets_total += octets.len() as u64;
-                progress.inc(1);
-            }
-            // One message that cannot be read does not keep the others from the officer.
-            Err(failure) => damaged.push(failure.text),
-        }
-        Ok(())
-    };
-    let walked = room.listing.each(query, &mut write);
-    progress.finish_and_clear();
-    if let Err(Stop(Some(failure))) = walked {
-        eprintln!("{messages} messages were exported before this happened:");
-        return Err(failure);
-    }
-    writer.finish()?;
-    out.record(&["messages", "bytes"], &json!({"messages": messages, "bytes": octets_total, "failed": damaged.len()}))?;
-    match damaged.len() {
-        0 => Ok(()),
-        count => {
-            damaged.iter().for_each(|text| eprintln!("error: {text}"));
-            Err(Failure::bad(format!("{count} messages could not be read and are not in the export"))
-                .with_help("`sealpost archive verify --level 2` says what is damaged; restore that from a copy"))
-        }
-    }
-}
-
-/// Messages and messages per second, on a terminal.
-pub fn counting() -> ProgressStyle {
-    // The template is ours; the default is as good where it is not understood.
-    ProgressStyle::with_template("{spinner} {pos} messages, {per_sec}, {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 /// Ends a walk through the list: with a failure, or because nobody reads on.

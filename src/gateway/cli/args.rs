@@ -4,6 +4,7 @@ use super::args_acts::{Erase, Hold, month};
 use super::officer_args as officers;
 use crate::access::AccountName;
 use crate::gateway::config::{Domain, HostPort, Hostname};
+use crate::gateway::restore::target::Target;
 use crate::mail::{Address, MailId};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -15,8 +16,20 @@ again, and keeps all of the old when any of the new has a fault.\n\n\
 SEALPOST_LOG=error|warn|info|debug sets what is logged on standard error, SEALPOST_LOG_FORMAT=json in which form.";
 const QUERY: &str = "\
 Query: from: to: (any recipient, Bcc too) subject: after: (day, inclusive) before: (exclusive) on: class: hold: direction: id: msgid: \
-hash: larger:. Days are YYYY-MM-DD in UTC. All must match; OR and parentheses as usual; quotes around blanks; -term for not, \
+hash: larger: has:attachment. Days are YYYY-MM-DD in UTC, of INTERNALDATE. All must match; OR and parentheses as usual; quotes around blanks; -term for not, \
 behind --.";
+
+const IMPORT: &str = "\
+What a file is, is seen from its content. Directories are read with all below them; in them single messages are taken from files \
+ending in .eml and from Maildirs. The source is never written to. Run again, it goes on where it stopped and takes nothing twice.\n\n\
+The date of a message is that of its topmost Received field, else of the mbox From_ line, else of its Date; its mailbox is that month's.";
+
+const RESTORE: &str = "\
+Targets:\n  maildir:PATH    mbox:PATH\n  \
+smtp://[USER@]HOST[:PORT][?tls=verified|required|opportunistic|none]    to the original recipients, or to --rcpt\n  \
+imap://USER@HOST[:PORT]/MAILBOX (STARTTLS)    imaps://USER@HOST[:PORT]/MAILBOX    appended under their own dates, and read\n\n\
+Run again, it leaves out what is there. A message that was being handed over when a run ended is sent again and named: it may be \
+there twice. An mbox must be a new file.";
 
 /// E-mail security and archiving gateway.
 #[derive(Debug, Parser)]
@@ -291,8 +304,12 @@ pub enum Queue {
 pub enum ExportFormat {
     /// One <id>.eml for each message, octets exact
     Eml,
+    /// A Maildir, octets exactly as received; all of it read
+    Maildir,
     /// One mboxrd file, lines ending in LF
     Mbox,
+    /// One zip file with an <id>.eml for each message, not compressed
+    Zip,
 }
 
 /// Which octets of a message.
@@ -346,7 +363,7 @@ pub enum Archive {
         /// proofs, time stamp, and verify.py, which checks them offline
         #[arg(long, conflicts_with_all = ["format", "form"])]
         evidence: bool,
-        /// Directory (eml, evidence) or new file (mbox)
+        /// Directory (eml, maildir, evidence) or new file (mbox, zip); OUTPUT.manifest.jsonl says what is in it
         #[arg(long, value_name = "PATH")]
         output: PathBuf,
         /// Who opens
@@ -392,6 +409,12 @@ pub enum Archive {
         /// The act, as the list shows it
         act: Option<u64>,
     },
+    /// Take mail of files into the archive: .eml, Maildir, mbox, zip, gzip of these. It is never delivered
+    #[command(after_help = IMPORT)]
+    Import(ImportOptions),
+    /// Put messages back into a mail system, octets exactly as received
+    #[command(after_help = RESTORE)]
+    Restore(RestoreOptions),
     /// Check the archive; exit 1 on any finding
     Verify {
         /// 0: everything, without keys; 1: also open a random sample of messages; 2: open every message
@@ -438,6 +461,48 @@ pub enum Audit {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+}
+
+/// `archive import`
+#[derive(Debug, Args)]
+pub struct ImportOptions {
+    /// Files and directories
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Read and count, and take nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Messages a second, at most
+    #[arg(long, value_name = "N", value_parser = per_second)]
+    pub rate: Option<u32>,
+}
+
+/// `archive restore`
+#[derive(Debug, Args)]
+pub struct RestoreOptions {
+    /// Only messages that match; everything when empty
+    pub query: Vec<String>,
+    /// Where to: maildir:PATH, mbox:PATH, smtp://..., imap://... or imaps://...
+    #[arg(long, value_name = "TARGET", value_parser = Target::parse)]
+    pub to: Target,
+    /// SMTP: to this address, in place of the original recipients
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub rcpt: Vec<Address>,
+    /// File whose first line is the password
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Messages a second, at most
+    #[arg(long, value_name = "N", value_parser = per_second)]
+    pub rate: Option<u32>,
+}
+
+/// `100` or `100/s`.
+fn per_second(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text).parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| "messages a second: 100 or 100/s".to_owned())
 }
 
 /// A value of the configuration given as an argument.

@@ -1,6 +1,7 @@
 //! `sealpost archive export --evidence`: a bundle for each message.
 
-use super::archive::{Room, Stop, counting};
+use super::archive::{Room, Stop};
+use super::archive_export::counting;
 use super::{Failure, Out};
 use crate::catalog::{Query, Row};
 use crate::gateway::evidence;

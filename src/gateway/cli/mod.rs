@@ -4,6 +4,9 @@
 
 mod archive;
 mod archive_acts;
+mod archive_export;
+mod archive_import;
+mod archive_restore;
 pub mod args;
 mod args_acts;
 mod assurance;

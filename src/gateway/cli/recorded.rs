@@ -67,14 +67,14 @@ impl Recorder {
     }
 
     /// All that a query finds is written out.
-    pub fn export(&mut self, listing: &Listing, query: &Query) -> Result<(), Failure> {
+    pub fn walk(&mut self, command: &'static str, listing: &Listing, query: &Query) -> Result<(), Failure> {
         let mut chosen: BTreeMap<String, Chosen> = BTreeMap::new();
         let listed: Result<(), crate::catalog::Error> = listing.each(query, |row| {
             chosen.entry(row.mailbox).or_default().push(row.uid);
             Ok(())
         });
         listed.map_err(Failure::bad)?;
-        self.messages("archive export", "octets", chosen)
+        self.messages(command, "octets", chosen)
     }
 
     /// The command is done.

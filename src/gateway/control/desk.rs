@@ -9,6 +9,7 @@ use crate::gateway::anchoring::Anchoring;
 use crate::gateway::control;
 use crate::gateway::delivery::Delivery;
 use crate::gateway::drills::Drills;
+use crate::gateway::import::wire;
 use crate::gateway::observe::Event;
 use crate::gateway::post::{Places, Post};
 use crate::gateway::queue::Selection;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 /// Leaves that are told at once: far more than a seal pass leaves behind.
 const LEAVES_MAX: usize = 200_000;
@@ -45,6 +47,8 @@ pub struct Desk {
     pub anchoring: Arc<Anchoring>,
     /// Who reads the archive once a day.
     pub scrubbing: Arc<Scrubbing>,
+    /// Turns true when the gateway stops.
+    pub closing: watch::Receiver<bool>,
 }
 
 impl Desk {
@@ -64,12 +68,21 @@ impl Desk {
     fn serve(self, stream: UnixStream) {
         let handle = Handle::current();
         tokio::task::spawn_blocking(move || {
-            let served = blocking(stream)
-                .and_then(|stream| control::serve_one(stream, |request| handle.block_on(self.answer(request))));
+            let served = blocking(stream).and_then(|stream| match control::request(&stream)? {
+                Ok(Request::Import) => self.import(&stream, &handle),
+                Ok(request) => control::answer(stream, handle.block_on(self.answer(request))),
+                Err(reason) => control::answer(stream, Err(reason)),
+            });
             if let Err(e) = served {
                 tracing::debug!("control socket: {e}");
             }
         });
+    }
+
+    fn import(&self, stream: &std::os::unix::net::UnixStream, handle: &Handle) -> std::io::Result<()> {
+        let seal = || handle.block_on(self.sealing.now()).map(drop);
+        let is_closing = || *self.closing.borrow();
+        wire::serve(stream, &self.post, &is_closing, seal)
     }
 
     async fn answer(&self, request: Request) -> Result<Vec<Value>, String> {
@@ -86,6 +99,7 @@ impl Desk {
             Request::InstallGeneration { file } => self.install(&file).map(|row| vec![row]),
             Request::Act { act } => self.act(act).await.map(|row| vec![row]),
             Request::Audit { record } => self.post.read_audit().keep_local(&record).await.map(|()| Vec::new()),
+            Request::Import => Err("an import is no question with one answer".to_owned()),
             Request::Reload => crate::gateway::serve::reload(&self.post).map(|()| Vec::new()).map_err(|e| e.line()),
         }
     }
@@ -95,7 +109,10 @@ impl Desk {
         self.sealing.now().await?;
         let this = self.clone();
         let carried_out = tokio::task::spawn_blocking(move || {
+            // What an import has not marked yet must not be sealed by this.
+            let marked = this.post.imports().all_marked();
             let mut row = this.post.office().run(&act)?;
+            drop(marked);
             if act.takes() && !row["act"].is_null() {
                 let waited = wait(|| this.post.settle(|| this.reading.forget()));
                 row["receipt"] = Value::from(if waited.is_none() { "written" } else { "pending" });

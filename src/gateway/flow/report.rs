@@ -24,7 +24,7 @@ pub fn reported(listener: Option<&Listener>, intake: &Intake, octets: &[u8]) -> 
     let belief = match (intake.client.direction, listener) {
         (Direction::Journal, Some(listener)) if permission::reporting(listener, submitter) => Belief::Believed,
         (Direction::Journal, _) => Belief::Doubted,
-        (Direction::Outbound | Direction::Inbound, _) => Belief::None,
+        (Direction::Outbound | Direction::Inbound | Direction::Import, _) => Belief::None,
     };
     let id = intake.draft.id();
     believed(belief, &id, octets)

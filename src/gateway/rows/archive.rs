@@ -68,6 +68,7 @@ pub fn message(row: &Row) -> Value {
     json!({
         "id": row.id.to_string(),
         "accepted_at": row.accepted_at.rfc3339(),
+        "internal_date": row.internal_date.rfc3339(),
         "class": row.class,
         "keep_until": row.keep_until.map(Timestamp::rfc3339),
         "direction": row.direction,

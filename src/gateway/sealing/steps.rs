@@ -53,7 +53,12 @@ impl Steps for Archiving {
 
     fn seal(&self) -> Result<Value, String> {
         let post = &self.post;
-        let report = post.archive().seal(post.journal(), &**post.clock()).map_err(|e| e.to_string())?;
+        // What an import has not marked yet stays in the journal.
+        let marked = post.imports().all_marked();
+        let target = post.journal().durable_leaves();
+        drop(marked);
+        let sealed = post.archive().seal_below(target, post.journal(), &**post.clock());
+        let report = sealed.map_err(|e| e.to_string())?;
         if report.messages > 0 {
             let detail = format!("{} messages", report.messages);
             post.audit().write(&Event { detail: &detail, ..Event::new(post.now(), "sealed") });

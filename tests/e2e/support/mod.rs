@@ -3,6 +3,7 @@
 
 pub mod corpus;
 pub mod dns;
+pub mod dovecot;
 pub mod gateway;
 pub mod peers;
 pub mod script;
