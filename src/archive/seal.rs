@@ -273,7 +273,7 @@ impl Pass {
     }
 
     /// The slice of its month's mailbox that the next message goes to.
-    fn slice(&mut self, accepted_at: Timestamp) -> u32 {
+    pub fn slice(&mut self, accepted_at: Timestamp) -> u32 {
         let before = self.months.entry(month_of(accepted_at)).or_default();
         *before += 1;
         slice_after(*before - 1)

@@ -177,7 +177,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         uid: row.get(0)?,
         id: MailId::from_octets(row.get(1)?),
         accepted_at: Timestamp::from_ms(row.get(2)?),
-        internal_date: Timestamp::from_ms(row.get(15)?),
+        internal_date: Timestamp::from_ms(row.get(18)?),
         size: row.get::<_, i64>(3)?.unsigned_abs(),
         sha256: row.get(4)?,
         readable: schema::readable(row, 15)?,

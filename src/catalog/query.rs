@@ -320,7 +320,6 @@ mod tests {
             ("\"hello\"", "words of the text"),
             ("text:hello", "cannot be searched yet"),
             ("has:stamp", "`has:` takes attachment"),
-            ("hold:case", "cannot be searched yet"),
             ("form:a", "unknown term `form:`"),
             ("from:", "needs a value"),
             ("from: a", "needs a value"),

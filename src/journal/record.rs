@@ -57,8 +57,7 @@ pub struct Accept {
     /// that older records and these are alike.
     #[n(11)]
     pub dated_at: Option<Timestamp>,
-    /// What it states as a journal report, from a listener or an import whose reports are believed. Left out of the record of other
-    /// mail, so that older records and these are alike.
+    /// What it states as a journal report, where it is believed. Left out of other mail's record, so that older ones are alike.
     #[n(12)]
     pub reported: Option<Reported>,
 }

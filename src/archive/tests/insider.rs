@@ -95,7 +95,9 @@ fn other_octets_than_were_accepted_are_noticed_with_the_key() {
         .expect("added");
     let written = writer.finish(wraps).expect("written");
     let group = group::Group::of(&entry.retention());
-    let seal = seal::Pass::behind(&world.archive, accept_index + 1, 1).describe(&written, &group);
+    let mut pass = seal::Pass::behind(&world.archive, accept_index + 1, 1);
+    pass.slice(accepted_at);
+    let seal = pass.describe(&written, &group);
     world.archive.publish(&[(seal.clone(), written)]).expect("published");
     seal::append(&world.journal, &seal::leaves(&[seal]).expect("leaves")).expect("appended");
     world.archive.reconcile(&world.journal).expect("reconciled");

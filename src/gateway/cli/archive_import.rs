@@ -1,7 +1,7 @@
 //! `sealpost archive import`: reads files here, hands their messages to the running server, or to the journal when none runs.
 
 use super::archive_export::counting;
-use super::args::ImportOptions;
+use super::args_transfer::ImportOptions;
 use super::out::Form;
 use super::{Failure, Out, talk};
 use crate::clock::SystemClock;

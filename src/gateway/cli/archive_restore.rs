@@ -2,7 +2,8 @@
 
 use super::archive::{Room, Stop};
 use super::archive_export::{counting, unreadable};
-use super::args::{ExportForm, RestoreOptions};
+use super::args::ExportForm;
+use super::args_transfer::RestoreOptions;
 use super::out::Form;
 use super::{Failure, Out, talk};
 use crate::catalog::{Query, Row};

@@ -1,6 +1,6 @@
 //! `sealpost audit`: who read what, shown and checked by those who may. Needs no key; shows no mail.
 
-use super::args::Audit as Command;
+use super::args_transfer::Audit as Command;
 use super::officer_args::Openers;
 use super::out::{Form, Reader};
 use super::recorded::Recorder;

@@ -9,6 +9,7 @@ mod archive_import;
 mod archive_restore;
 pub mod args;
 mod args_acts;
+mod args_transfer;
 mod assurance;
 mod audit;
 mod evidence;
