@@ -14,7 +14,7 @@ use sealpost::clock::{Clock, SystemClock};
 use sealpost::crypto::Secret;
 use sealpost::durable::RealDisk;
 use sealpost::journal::{AcceptDraft, Journal, Keys, Outcome, RecipientResult, RenditionDraft, Settings, Sync};
-use sealpost::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient};
+use sealpost::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient, Retention};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -74,7 +74,8 @@ fn accept() -> AcceptDraft {
             at: now,
         },
         ruling: vec![0x80],
-        class: "default".into(),
+        retention: Retention::forever(),
+        reported: None,
         renditions: vec![RenditionDraft { recipients: vec![0], prefix: Vec::new(), content: None }],
     }
 }
