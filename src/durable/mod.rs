@@ -4,6 +4,8 @@
 
 mod lock;
 mod real;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod volatile;
 
 pub use lock::DirLock;

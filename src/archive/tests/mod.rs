@@ -2,12 +2,11 @@
 
 mod classes;
 mod crash;
-#[allow(clippy::duplicate_mod, dead_code, reason = "the journal's simulated disk, of which these tests need a part")]
-#[path = "../../journal/simulation/disk.rs"]
-mod disk;
 mod fenced;
 mod insider;
 mod officers;
 mod reading;
 mod tamper;
-mod world;
+pub mod world;
+
+use crate::durable::simulated as disk;

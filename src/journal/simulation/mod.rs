@@ -3,8 +3,9 @@
 mod carry;
 mod crash;
 mod damage;
-mod disk;
 mod flow;
 mod mirror;
 mod speed;
 mod world;
+
+use crate::durable::simulated as disk;
