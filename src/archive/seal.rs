@@ -122,6 +122,7 @@ impl Archive {
                 }
                 Err(e) => return Err(e),
             };
+            // crash point seal-7: the SEAL leaves are written; crash point seal-8: synced.
             append(journal, &leaves(&seals)?)?;
             // The segments count from here, all of them. After a crash `catch_up` finds their SEAL leaves in the journal.
             self.extend_log(journal)?;
@@ -172,12 +173,14 @@ impl Archive {
         let key = SegmentKey::generate(segment)?;
         let wraps = vec![self.wrap(&key, &segment)?];
         let mut writer = SegmentWriter::begin(file, plan, key).map_err(Error::data)?;
+        // crash point seal-1: the data object grows.
         for entry in &content.messages {
             add_message(&mut writer, means, entry, pass.slice(entry.accepted_at), pass.through)?;
         }
         for (accept_index, results) in &content.late {
             add_event(&mut writer, &segment, *accept_index, results)?;
         }
+        // crash point seal-2: it is synced.
         writer.finish(wraps)
     }
 
@@ -317,12 +320,12 @@ fn add_message(
     through: u64,
 ) -> Result<(), Error> {
     let octets = means.journal.octets(&entry.id)?;
-    let results = (0u64..)
+    let results = (0..)
         .zip(entry.results.iter())
         .filter(|(_, (leaf_index, _))| *leaf_index < through)
-        .map(|(ordinal, (leaf_index, result))| ResultRecord {
+        .map(|(position, (leaf_index, result))| ResultRecord {
             leaf_index: *leaf_index,
-            ordinal,
+            ordinal: entry.ordinal(position),
             record: journal::encode(result),
         })
         .collect();

@@ -271,7 +271,7 @@ impl<'a> Batch<'a> {
         Some(Facts {
             accept_index: held.accept_index,
             blinding: Arc::clone(&held.blinding),
-            ordinal: held.results.len() as u64 + before,
+            ordinal: held.next_ordinal() + before,
             home: message.home.ordinal,
         })
     }

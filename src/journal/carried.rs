@@ -153,6 +153,10 @@ impl Carried {
 /// The blinds of all results that can still come: each recipient that has not ended gives one at most.
 pub fn blinding(message: &Message) -> Option<Blinding> {
     let held = &message.held;
+    if held.lost.is_some() {
+        // Its results would be counted anew.
+        return None;
+    }
     let can_end = |state: &&RecipientState| state.is_pending() || **state == RecipientState::Refused;
     let count = held.states.iter().filter(can_end).count();
     held.blinding.results_from(held.accept_index, held.results.len() as u64, count)

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::crypto::Secret;
 use crate::mail::MailId;
 use crate::mail::Retention;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A message's record and how far its delivery is. Cheap to clone; a snapshot that does not change under its holder.
@@ -25,8 +26,10 @@ pub struct Held {
     pub accept_index: u64,
     /// One state per recipient, in envelope order.
     pub states: Arc<Vec<RecipientState>>,
-    /// Terminal results with the index of their leaf, in log order. The position in this list is the result's ordinal.
+    /// Terminal results with the index of their leaf, in log order. The position in this list gives the result's `ordinal`.
     pub results: Arc<Vec<(u64, RecipientResult)>>,
+    /// Ordinals of results before others that were lost to declared damage.
+    pub(super) lost: Option<Arc<BTreeSet<u64>>>,
     pub(super) blinding: Arc<Blinding>,
     /// The record decoded, while somebody will ask for it soon.
     decoded: Option<Arc<Accept>>,
@@ -43,6 +46,7 @@ impl Held {
             accept_index,
             states: Arc::new(record::initial_states(&accept)),
             results: Arc::new(Vec::new()),
+            lost: None,
             blinding: Arc::new(blinding),
             decoded: Some(Arc::new(accept)),
         }
@@ -81,6 +85,25 @@ impl Held {
         self.blinding.key()
     }
 
+    /// The ordinal of the result at this position.
+    pub fn ordinal(&self, position: usize) -> u64 {
+        let mut ordinal = position as u64;
+        // Each lost one before it moves it on.
+        self.lost.iter().flat_map(|lost| lost.iter()).for_each(|lost| ordinal += u64::from(*lost <= ordinal));
+        ordinal
+    }
+    /// The ordinal of the next result.
+    pub(super) fn next_ordinal(&self) -> u64 {
+        self.ordinal(self.results.len())
+    }
+    /// A replay finds a result with this ordinal: those it skips are lost, and their commitments stand in the log all the same.
+    pub(super) fn skip_to(&mut self, ordinal: u64) {
+        let next = self.next_ordinal();
+        if ordinal > next {
+            Arc::make_mut(self.lost.get_or_insert_default()).extend(next..ordinal);
+        }
+    }
+
     /// How far delivery to the recipient with this number is.
     pub(super) fn state(&self, number: u32) -> Option<&RecipientState> {
         record::state_of(&self.states, number)
@@ -89,5 +112,24 @@ impl Held {
     /// Whether any recipient is still to be delivered to.
     pub fn is_pending(&self) -> bool {
         self.states.iter().any(RecipientState::is_pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+
+    #[test]
+    fn what_is_lost_keeps_its_ordinal() {
+        let accept = fixtures::accept(1, 1);
+        let mut held = Held::new(accept, Arc::from([]), 5, Blinding::Key(Secret::new([1; 32])));
+        assert_eq!([held.ordinal(0), held.ordinal(1), held.next_ordinal()], [0, 1, 0]);
+        held.skip_to(0);
+        assert!(held.lost.is_none());
+        held.skip_to(2);
+        assert_eq!([held.ordinal(0), held.ordinal(1), held.next_ordinal()], [2, 3, 2]);
+        held.lost = Some(Arc::new([1, 2, 4].into()));
+        assert_eq!([0, 1, 2].map(|position| held.ordinal(position)), [0, 3, 5]);
     }
 }

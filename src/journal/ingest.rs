@@ -145,6 +145,7 @@ impl Ingest {
         if let Some(index) = resulting.leaf {
             let accept_index = message.held.accept_index;
             let leaf = message.held.blinding.result_leaf(accept_index, resulting.ordinal, resulting.record)?;
+            message.held.skip_to(resulting.ordinal);
             self.state.resulted(&resulting.id, index, result);
             self.leaf(needs, index, leaf.octets().into());
         }

@@ -79,6 +79,7 @@ impl Spares {
             return Ok(());
         }
         drop(free);
+        // crash point journal-7
         self.disk.remove(path)?;
         self.disk.sync_dir(&self.dir)
     }
@@ -147,12 +148,14 @@ impl Spares {
         };
         let path = self.dir.join(format!("{number:08}{SUFFIX}"));
         let new = self.dir.join(format!("{number:08}{NEW_SUFFIX}"));
+        // crash point journal-1: zeros are written; crash point journal-2: synced; crash point journal-3: named.
         let made = self.fill(&new).and_then(|()| self.disk.rename(&new, &path));
         if let Err(error) = made {
             // Best effort: what stays is removed at the next start.
             self.disk.remove(&new).unwrap_or_else(|e| tracing::debug!(error = %e, "left a partial journal file"));
             return Err(error);
         }
+        // crash point journal-4
         self.disk.sync_dir(&self.dir)?;
         // Durable from here: a free file.
         Ok(path)

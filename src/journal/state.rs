@@ -16,7 +16,7 @@ pub const CACHE_BYTES_MAX: usize = 2 * 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Accept(MailId),
-    /// The message and the ordinal of its result.
+    /// The message and the position of its result.
     Result(MailId, usize),
 }
 
@@ -175,7 +175,7 @@ impl State {
         for (leaf, event) in self.events.range(self.sealed_through..through.max(self.sealed_through)) {
             match event {
                 Event::Accept(id) => sealable.messages.extend(self.sealable_entry(id, through)),
-                Event::Result(id, ordinal) => sealable.results.extend(self.late_result(id, *leaf, *ordinal)),
+                Event::Result(id, position) => sealable.results.extend(self.late_result(id, *leaf, *position)),
             }
         }
         sealable
@@ -191,14 +191,14 @@ impl State {
         Some(held)
     }
 
-    fn late_result(&self, id: &MailId, leaf_index: u64, ordinal: usize) -> Option<LateResult> {
+    fn late_result(&self, id: &MailId, leaf_index: u64, position: usize) -> Option<LateResult> {
         let held = &self.messages.get(id)?.held;
-        let (_, result) = held.results.get(ordinal)?;
+        let (_, result) = held.results.get(position)?;
         (held.accept_index < self.sealed_through).then(|| LateResult {
             id: *id,
             accept_index: held.accept_index,
             leaf_index,
-            ordinal: ordinal as u64,
+            ordinal: held.ordinal(position),
             result: result.clone(),
             accept_octets: Arc::clone(&held.accept_octets),
         })

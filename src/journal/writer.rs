@@ -164,6 +164,7 @@ impl Writer {
         }
         let octets = batch(&current);
         let live = self.files.get_mut(&current.file.ordinal);
+        // crash point journal-5: a batch is written; crash point journal-6: synced.
         if let Err(error) = current.file.write(current.at, &octets) {
             tracing::error!(%error, file = %current.file.path.display(), "journal file is poisoned");
             live.into_iter().for_each(|l| l.condition = Condition::Poisoned);
@@ -312,7 +313,11 @@ impl Writer {
             self.files.remove(&ordinal);
             return Ok(());
         }
-        file::wipe(&*self.shared.disk, &path)?;
+        if let Err(error) = file::wipe(&*self.shared.disk, &path) {
+            // The next attempt removes it.
+            self.files.get_mut(&ordinal).into_iter().for_each(|live| live.condition = Condition::Poisoned);
+            return Err(error);
+        }
         self.files.remove(&ordinal);
         if self.shared.mirror.as_ref().is_some_and(|mirror| mirror.is_halved(&path)) {
             // A new file has both sides again, if it can be made.

@@ -65,3 +65,24 @@ fn nothing_acknowledged_is_lost_in_any_other_crash() {
 fn a_disk_that_ignores_syncs_is_found_out() {
     assert!((0..SEEDS).any(|seed| lives(seed, Syncs::Ignored).is_err()), "the check sees nothing");
 }
+
+#[test]
+fn a_file_that_could_not_be_wiped_is_not_written_to_again() {
+    let mut failed = 0;
+    for step in 1..=24 {
+        let mut world = World::new(2);
+        let (journal, _) = world.open().expect("opens");
+        world.seal(&journal).expect("sealed");
+        journal.close();
+        let (journal, _) = world.open().expect("opens");
+        let fail_at = Some(world.disk.operations() + step);
+        world.disk.set(Faults { fail_at, ..Faults::default() });
+        // Its leaves are in the log: the former process's file goes, twice tried.
+        for _ in 0..3 {
+            failed += u32::from(world.seal(&journal).is_err());
+        }
+        journal.close();
+        assert_eq!(world.disk.written_after_failure(), Vec::<PathBuf>::new(), "step {step}");
+    }
+    assert!(failed > 2, "some of it is in the way of a commit");
+}
