@@ -30,7 +30,7 @@ impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let [first, second] = self.layout.keys(&self.segment);
         for path in [self.layout.data(&self.segment), first, second, self.layout.cover(&self.segment)] {
-            // What cannot be removed now is removed after the next start.
+            // crash point attempt-1: an attempt that failed leaves nothing. What cannot be removed now is removed after the next start.
             let _ = self.disk.remove(&files::temporary(&path));
             let _ = self.disk.remove(&path);
         }

@@ -8,6 +8,8 @@ use super::layout::SegmentId;
 use super::open::Archive;
 use super::open::as_seal;
 use super::open::lock;
+use super::recovery;
+use super::settled::settled;
 use crate::journal::Journal;
 use crate::journal::LeafEntry;
 use std::collections::HashSet;
@@ -31,6 +33,7 @@ impl Archive {
             return Ok(());
         }
         self.sweep()?;
+        recovery::refresh(self.inner.disk.as_ref(), &self.inner.layout);
         lock(&self.inner.state).swept = true;
         Ok(())
     }
@@ -40,9 +43,9 @@ impl Archive {
         let signer = self.inner.signer.as_ref().ok_or(Error::ReadOnly)?;
         loop {
             // A copy, so that readers are not held up by the disk.
-            let (mut log, mut newest) = {
+            let (mut log, mut newest, known) = {
                 let state = lock(&self.inner.state);
-                (state.log.clone(), state.newest.clone())
+                (state.log.clone(), state.newest.clone(), state.settled)
             };
             let entries = whole_passes(journal, log.size(), LEAVES_STEP)?;
             if entries.is_empty() {
@@ -58,9 +61,12 @@ impl Archive {
                 leaves.push(entry.octets.to_vec());
             }
             log.extend(self.inner.disk.as_ref(), &self.inner.layout, signer, leaves)?;
+            let (disk, last) = (self.inner.disk.as_ref(), newest.seal.as_ref());
+            let settled = settled(disk, &self.inner.layout, log.size(), last, known);
             let mut state = lock(&self.inner.state);
             state.log = log;
             state.newest = newest;
+            state.settled = settled;
         }
     }
 
@@ -75,6 +81,7 @@ impl Archive {
             (layout.covers(), ""),
         ] {
             for path in self.leftovers(&dir, suffix, &mut known)? {
+                // crash point sweep-1: a temporary file goes; crash point sweep-2: a file without a SEAL leaf.
                 files::remove_if_there(self.inner.disk.as_ref(), &path)
                     .map_err(|e| Error::io(layout.name(&path), e))?;
             }

@@ -177,30 +177,33 @@ pub fn check(file: &dyn DiskFile, archive: &ArchiveId, seal: &Seal, mut fault: i
     };
     let mut hashes = vec![0; trailer.hashes_bytes() as usize];
     file.read_exact_at(trailer.hashes_offset, &mut hashes)?;
-    if trailer.root_over(&seal.segment, &hashes) != seal.data_root || trailer.root != seal.data_root {
+    let meant = (archive, &seal.segment, seal.messages, seal.events);
+    let header_fault = match Header::read(file)? {
+        Err(what) => Some(format!("header: {what}")),
+        Ok(header) if (&header.archive, &header.segment, header.messages, header.events) != meant => {
+            Some("header is of another segment".into())
+        }
+        Ok(_) => None,
+    };
+    let has_root = trailer.root_over(&seal.segment, &hashes) == seal.data_root && trailer.root == seal.data_root;
+    if !has_root && header_fault.is_none() {
         fault("hash list or trailer has another root than the SEAL leaf".into());
     }
-    check_blocks(file, &trailer, &hashes, &mut fault)?;
-    match Header::read(file)? {
-        Err(what) => fault(format!("header: {what}")),
-        Ok(header) => {
-            let meant = (archive, &seal.segment, seal.messages, seal.events);
-            if (&header.archive, &header.segment, header.messages, header.events) != meant {
-                fault("header is of another segment".into());
-            }
-        }
-    }
-    Ok(())
+    // Of an object with another header, and of the block that it begins, nothing more need be said.
+    let said = usize::from(header_fault.is_some());
+    header_fault.into_iter().for_each(&mut fault);
+    check_blocks(file, &trailer, &hashes, said, &mut fault)
 }
 
 fn check_blocks(
     file: &dyn DiskFile,
     trailer: &Trailer,
     hashes: &[u8],
+    first: usize,
     fault: &mut impl FnMut(String),
 ) -> io::Result<()> {
     let mut block = vec![0; BLOCK_BYTES];
-    for (number, hash) in (0u64..).zip(hashes.chunks(32)) {
+    for (number, hash) in (0u64..).zip(hashes.chunks(32)).skip(first) {
         let at = number * BLOCK_BYTES as u64;
         let octets = (trailer.hashes_offset - at).min(BLOCK_BYTES as u64) as usize;
         file.read_exact_at(at, &mut block[..octets])?;

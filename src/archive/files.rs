@@ -25,18 +25,23 @@ pub fn temporary(path: &Path) -> PathBuf {
 /// Writes a file under its temporary name and syncs it.
 pub fn stage(disk: &dyn Disk, path: &Path, octets: &[u8]) -> io::Result<()> {
     let temporary = temporary(path);
+    // crash point stale-1: what an earlier attempt left under this name goes.
     remove_if_there(disk, &temporary)?;
+    // crash point seal-3 for key objects and covers, crash point log-1 for tiles and bundles, crash point create-1 for the first keys.
     let file = disk.create(&temporary)?;
     file.write_all_at(0, octets)?;
+    // crash point seal-4; crash point log-2; crash point create-2.
     file.sync()
 }
 
 /// Gives staged files their names, then syncs each directory once.
 pub fn publish(disk: &dyn Disk, paths: &[&Path]) -> io::Result<()> {
     for path in paths {
+        // crash point seal-5; crash point log-3; crash point create-3.
         disk.rename(&temporary(path), path)?;
     }
     let dirs: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+    // crash point seal-6; crash point log-4; crash point create-4.
     dirs.into_iter().try_for_each(|dir| disk.sync_dir(dir))
     // Durable from here, all of them.
 }

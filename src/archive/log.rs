@@ -76,10 +76,12 @@ impl Log {
         files::write_new(disk, &new).map_err(|e| Error::io("log/tile", e))?;
         let path = layout.checkpoint();
         let note = signer.sign(&next.head());
+        // crash point log-5: written; crash point log-6: synced; crash point log-7: named; crash point log-8: its directory synced.
         durable::replace(disk, &path, note.as_bytes()).map_err(|e| Error::io(layout.name(&path), e))?;
         // The log has them from here. The former edge serves no tree any more; what a crash leaves of it is harmless.
         *self = next;
         for path in self.outlived(layout, before) {
+            // crash point log-9
             files::remove_if_there(disk, &path).map_err(|e| Error::io(layout.name(&path), e))?;
         }
         Ok(())

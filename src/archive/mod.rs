@@ -27,9 +27,11 @@ mod log;
 pub mod meta;
 mod officers;
 mod open;
+mod recovery;
 mod seal;
 mod segment_reader;
 mod segment_writer;
+mod settled;
 pub mod shares;
 mod status;
 mod strict;
@@ -41,6 +43,8 @@ mod verify_deep;
 mod verify_log;
 mod verify_segments;
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 

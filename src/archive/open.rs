@@ -22,6 +22,8 @@ use super::log;
 use super::log::Leaves;
 use super::log::Log;
 use super::officers::Certificate;
+use super::recovery;
+use super::settled::settled;
 use super::shares;
 use super::shares::Label;
 use super::tile::TreeHead;
@@ -37,9 +39,6 @@ use crate::journal::Leaf;
 use crate::journal::LeafKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The leaves that `create` writes: EPOCH and KEY. They need no sealing.
-const FIRST_LEAVES: u64 = 2;
 
 /// How an archive is made.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +88,8 @@ pub(super) struct State {
     pub log: Log,
     /// What the log's newest leaves of certain kinds are.
     pub newest: Newest,
+    /// Every ACCEPT and RESULT below is in segments.
+    pub settled: u64,
     /// Whether the leftovers of a crash have been looked for.
     pub swept: bool,
 }
@@ -144,10 +145,12 @@ impl Archive {
         }
         let leaves = first_leaves(&epoch, &generation, options).ok_or(Error::Bug("a first leaf is too long"))?;
         let vkey = signer.verifier().vkey().into_bytes();
-        let new = [(layout.generation(1), generation), (layout.log_key(), log_key), (layout.vkey(), vkey)];
+        let mut new = vec![(layout.generation(1), generation), (layout.log_key(), log_key), (layout.vkey(), vkey)];
+        new.extend(recovery::files(&layout));
         files::write_new(disk.as_ref(), &new).map_err(|e| Error::io("keys", e))?;
         Log::empty().extend(disk.as_ref(), &layout, &signer, leaves)?;
         let path = layout.descriptor();
+        // crash point create-5: written; crash point create-6: synced; crash point create-7: named.
         durable::replace(disk.as_ref(), &path, &keys::encode_descriptor(&epoch))
             .map_err(|e| Error::io(layout.name(&path), e))?;
         // An archive from here; what an earlier crash left is overwritten by the next attempt.
@@ -176,7 +179,8 @@ impl Archive {
         let path = layout.generation(1);
         let public = generation.public_key().map_err(|what| Error::damaged(layout.name(&path), what))?;
         let newest = newest(disk.as_ref(), &layout, log.size())?;
-        let state = Mutex::new(State { log, newest, swept: false });
+        let settled = settled(disk.as_ref(), &layout, log.size(), newest.seal.as_ref(), 0);
+        let state = Mutex::new(State { log, newest, settled, swept: false });
         let inner = Inner {
             disk,
             layout,
@@ -197,9 +201,11 @@ impl Archive {
         let verifier = Verifier::new(&self.inner.epoch.archive, self.inner.epoch.log_public);
         let log = Log::load(self.inner.disk.as_ref(), &self.inner.layout, &verifier)?;
         let newest = newest(self.inner.disk.as_ref(), &self.inner.layout, log.size())?;
+        let settled = settled(self.inner.disk.as_ref(), &self.inner.layout, log.size(), newest.seal.as_ref(), 0);
         let mut state = lock(&self.inner.state);
         state.log = log;
         state.newest = newest;
+        state.settled = settled;
         Ok(())
     }
 
@@ -229,7 +235,7 @@ impl Archive {
     }
     /// Every ACCEPT and RESULT below this is in segments.
     pub fn sealed_through(&self) -> u64 {
-        lock(&self.inner.state).newest.seal.as_ref().map_or(FIRST_LEAVES, |info| info.seal.through)
+        lock(&self.inner.state).settled
     }
     /// The newest segment.
     pub fn last_segment(&self) -> Option<SegmentInfo> {

@@ -71,8 +71,15 @@ impl Archive {
         Ok(Unlocked { inner: Arc::new(inner) })
     }
 
+    /// With the archive key itself: what thousands of simulated archives have in common.
+    #[cfg(test)]
+    pub(super) fn unlock_by_key(&self, private: &PrivateKey) -> Unlocked {
+        let keys = ArchiveKeys::from([(self.inner.generation.number, private.clone())]);
+        Unlocked { inner: Arc::new(Inner { archive: self.clone(), keys, open: Mutex::new(VecDeque::new()) }) }
+    }
+
     /// The archive key's secret, proved by the public half that it has.
-    fn archive_secret(&self, secrets: &[OfficerSecret<'_>]) -> Result<PrivateKey, Error> {
+    pub(super) fn archive_secret(&self, secrets: &[OfficerSecret<'_>]) -> Result<PrivateKey, Error> {
         let generation = &self.inner.generation;
         let mut present: Vec<Option<&OfficerSecret<'_>>> = vec![None; generation.officers.len()];
         for secret in secrets {

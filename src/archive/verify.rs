@@ -212,7 +212,7 @@ fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) ->
     let Some(epoch) = epoch else { return report };
     verify_segments::verify(disk, layout, &epoch, &facts, &mut report);
     if let Some(unlocked) = options.unlocked {
-        verify_deep::verify(unlocked, &facts, &mut report);
+        verify_deep::verify(unlocked, &facts, options.journal, &mut report);
     }
     report
 }

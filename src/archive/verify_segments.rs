@@ -36,6 +36,10 @@ pub fn verify(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, facts: &Facts, re
             start = before.seal.through;
         }
         let range = start..info.seal.through;
+        if is_cut_off(info, facts) {
+            // What the rest of its pass covers stands in leaves that are damaged.
+            covered.undecided.push(range.clone());
+        }
         if let Some(cover) = load_cover(disk, layout, &info.seal, report) {
             let sealed_before = if chain == Chain::Broken { range.end } else { range.start };
             covered.add(layout, &cover, range.clone(), sealed_before, report);
@@ -48,7 +52,7 @@ pub fn verify(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, facts: &Facts, re
         before = Some(info);
     }
     if let Some(last) = before {
-        check_complete(last, report);
+        check_complete(last, facts, report);
     }
     covered.conclude(before.map_or(0, |info| info.seal.through), report);
 }
@@ -79,7 +83,7 @@ fn check_chain(before: Option<&SegmentInfo>, info: &SegmentInfo, facts: &Facts, 
     };
     let begins = seal.part == 0;
     if let Some(before) = before.filter(|_| begins) {
-        check_complete(before, report);
+        check_complete(before, facts, report);
     }
     let continues = if begins { begins_pass(before, info) } else { before.is_some_and(|b| continues_pass(b, info)) };
     if named != known || !continues || seal.through > info.seal_index || seal.totals != counted {
@@ -99,12 +103,18 @@ fn continues_pass(before: &SegmentInfo, info: &SegmentInfo) -> bool {
 }
 
 /// A pass counts whole or not at all, so that its last segment is in the log when its first is.
-fn check_complete(last: &SegmentInfo, report: &mut Report) {
+fn check_complete(last: &SegmentInfo, facts: &Facts, report: &mut Report) {
     let seal = &last.seal;
-    if !seal.is_last_part() {
+    if !seal.is_last_part() && !is_cut_off(last, facts) {
         let detail = format!("its seal pass has {} segments, those after {} are missing", seal.parts, seal.part + 1);
         report.add(0, format!("leaf {}", last.seal_index), FaultKind::Missing, detail);
     }
+}
+
+/// Whether damage, which has its own finding, took the next SEAL leaf of its pass.
+fn is_cut_off(info: &SegmentInfo, facts: &Facts) -> bool {
+    let next = facts.seen.get(info.seal_index as usize + 1);
+    !info.seal.is_last_part() && next == Some(&Seen::Unknown)
 }
 
 /// The newest act leaf, on a walk through the log.

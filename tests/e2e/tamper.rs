@@ -45,6 +45,10 @@ fn a_flipped_bit_in_any_object_is_found_and_named() {
             check_names_the_log_key(&gateway, &path);
             continue;
         }
+        // No evidence: copies that the next start makes anew.
+        if name == "recover.py" || name == "RECOVERY.md" {
+            continue;
+        }
         let octets = std::fs::read(&path).expect("readable");
         let places = [0, octets.len() / 3, octets.len() / 2, octets.len() - 1];
         for place in places {

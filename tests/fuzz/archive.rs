@@ -9,12 +9,14 @@ use sealpost::archive::key_object::{KeyObject, Slot, Wrap};
 use sealpost::archive::keys;
 use sealpost::archive::keys::{Generation, Officer, Origin, Piece, Subset};
 use sealpost::archive::leaf::{Epoch, Key, Totals};
+use sealpost::archive::shares::Label;
 use sealpost::archive::tile;
 use sealpost::archive::unit;
 use sealpost::archive::{ArchiveId, Event, Meta, ResultRecord, Seal, SegmentId, TreeHead};
 use sealpost::clock::Timestamp;
 use sealpost::crypto::hpke;
 use sealpost::crypto::sha256;
+use sealpost::crypto::{Secret, SecretBytes};
 use sealpost::mail::MailId;
 use sealpost::mail::summary::summarize;
 
@@ -234,4 +236,19 @@ fn archive_key_files() {
     };
     let (generation, descriptor) = (generation.encode(), keys::encode_descriptor(&epoch));
     run("archive_key_files", &[&generation, &descriptor], &[&[0x80], &[0x81], &[0x9f]], key_files);
+}
+
+/// What an officer brought, decrypted: OpenPGP says nothing of its form.
+fn shares(input: &[u8]) {
+    let label = Label { archive: ArchiveId::from_octets(ARCHIVE), generation: 1, members: &[0, 2], officer: 2 };
+    if let Ok(piece) = label.parse(&SecretBytes::new(input.to_vec())) {
+        assert_eq!(label.text(&piece).expose(), input, "one form");
+    }
+}
+
+#[test]
+fn archive_shares() {
+    let label = Label { archive: ArchiveId::from_octets(ARCHIVE), generation: 1, members: &[0, 2], officer: 2 };
+    let text = label.text(&Secret::new([7; 32]));
+    run("archive_shares", &[text.expose()], &[b"\n", b"piece ", b"A", &[0xff]], shares);
 }

@@ -1,7 +1,10 @@
 //! The power goes at every operation of a seal pass; whatever the disk kept, everything accepted is sealed exactly once.
 
+use super::super::seal::{Means, append, leaves};
 use super::disk::{FakeDisk, Faults, Random};
 use super::world::{World, kept, message};
+use crate::journal::LeafKind;
+use crate::mail::summary::summarize;
 use crate::mail::{MailId, Retention};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -191,4 +194,33 @@ fn a_message_nobody_can_read_is_declared_and_the_others_are_sealed() {
     let report = world.verify(Some(&unlocked));
     assert_eq!((report.findings, report.accepted, report.covered, report.gaps), (vec![], 3, 2, 1));
     assert!(unlocked.find(&ids[2]).expect("looked").is_some());
+}
+
+#[test]
+fn what_a_pass_without_mail_let_go_is_not_missed_after_a_restart() {
+    let world = World::new(Arc::new(FakeDisk::default()), Path::new("/gw"));
+    // Waits for delivery, and is too long to be carried: its file stays.
+    world.accept(&message(400_000));
+    let world = world.reopen();
+    world.seal();
+    let world = world.reopen();
+    assert_eq!(world.seal().segments, 0);
+    // The file with the SEAL leaf is gone, which is in the log; the older one is not.
+    let world = world.reopen();
+    let gaps = world.journal.leaves(0, usize::MAX).iter().filter(|l| l.octets[0] == LeafKind::Gap as u8).count();
+    assert_eq!(gaps, 0, "a leaf that is in the log is declared lost");
+}
+
+#[test]
+fn what_stands_in_the_journal_alone_is_verified_too() {
+    let world = World::new(Arc::new(FakeDisk::default()), Path::new("/gw"));
+    let id = world.accept(&message(300));
+    world.deliver(id, 0);
+    let means = Means { journal: &world.journal, clock: world.clock.as_ref(), summarize };
+    let through = world.journal.durable_leaves();
+    let seals = world.archive.write_pass(&means, &world.journal.sealable(through), through).expect("written");
+    append(&world.journal, &leaves(&seals).expect("leaves")).expect("durable");
+    // Neither ACCEPT nor RESULT nor SEAL is in the log, as when it cannot be written.
+    assert_eq!(world.archive.log_size(), 2);
+    world.assert_whole(&world.unlock());
 }

@@ -33,6 +33,9 @@ const START_S: i64 = 1_733_011_170;
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
+    pub fn at(start: Timestamp) -> TestClock {
+        TestClock(AtomicI64::new(start.ms()))
+    }
     pub fn advance_s(&self, s: i64) {
         self.0.fetch_add(s * 1000, Ordering::Relaxed);
     }
@@ -101,7 +104,7 @@ impl World {
         let certificate = [officers()[0].certificate.clone()];
         let options = CreateOptions { officers: &certificate, threshold: 1, uid_base: 100, now: start() };
         let archive = Archive::create(disk.clone(), &root.join("archive"), &host_key(), &options).expect("an archive");
-        let clock = Arc::new(TestClock(AtomicI64::new(START_S * 1000)));
+        let clock = Arc::new(TestClock::at(start()));
         let journal = open_journal(&disk, root, &clock, &archive);
         World { disk, root: root.to_owned(), clock, archive, journal }
     }
@@ -199,7 +202,7 @@ pub fn message(n: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn accept_draft(at: Timestamp, retention: Retention) -> AcceptDraft {
+pub fn accept_draft(at: Timestamp, retention: Retention) -> AcceptDraft {
     let address = |text| Address::parse(text).expect("an address");
     let rendition =
         RenditionDraft { recipients: vec![0, 1], prefix: b"Received: by gw.example.org\r\n".to_vec(), content: None };
