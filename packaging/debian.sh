@@ -26,5 +26,14 @@ need_rust() {
   return 1
 }
 
+# What docs/recovery.md asks for, in a place of its own: Debian's `cryptography` is older than ML-KEM.
+need_python() {
+  local venv=target/python
+  "$venv/bin/python3" -c 'import zstandard; from cryptography.hazmat.primitives.asymmetric import mlkem' 2>/dev/null && return 0
+  echo "installing Python packages of the recovery script into $venv" >&2
+  python3 -m venv "$venv" >&2
+  "$venv/bin/pip" install -q --disable-pip-version-check cryptography==48.0.0 zstandard==0.25.0 >&2
+}
+
 BUILD_PACKAGES=(build-essential pkg-config perl libclang-dev)
-TEST_PACKAGES=(gnupg openssl curl swaks python3 libnet-ssleay-perl libio-socket-ssl-perl)
+TEST_PACKAGES=(gnupg openssl curl swaks python3 python3-venv libnet-ssleay-perl libio-socket-ssl-perl)
