@@ -36,4 +36,4 @@ need_python() {
 }
 
 BUILD_PACKAGES=(build-essential pkg-config perl libclang-dev)
-TEST_PACKAGES=(gnupg openssl curl swaks python3 python3-venv libnet-ssleay-perl libio-socket-ssl-perl)
+TEST_PACKAGES=(gnupg openssl curl swaks python3 python3-venv python3-cryptography libnet-ssleay-perl libio-socket-ssl-perl dovecot-imapd)

@@ -7,7 +7,8 @@ use sealpost::clock::{Clock, SystemClock, Timestamp};
 use sealpost::crypto::{Secret, random};
 use sealpost::durable::{Disk, RealDisk};
 use sealpost::journal::{self, AcceptDraft, Journal, Outcome, RecipientResult};
-use sealpost::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient, Retention};
+use sealpost::mail::{Address, BodyType, Client, Direction, Envelope, MailId, Recipient};
+use sealpost::mail::{RecipientKind, Reported, ReportedEnvelope, ReportedRecipient, Retention, Slice};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
@@ -51,12 +52,15 @@ impl Gateway {
     }
 
     fn accept(&self, octets: &[u8], recipient: &str) -> MailId {
-        let now = SystemClock.now();
-        let id = MailId::new(now, random::bytes().expect("random"));
+        self.accept_draft(octets, accept_draft(SystemClock.now(), recipient))
+    }
+
+    fn accept_draft(&self, octets: &[u8], accept: AcceptDraft) -> MailId {
+        let id = MailId::new(accept.accepted_at, random::bytes().expect("random"));
         let mut draft = self.journal.draft(id).expect("a draft");
         draft.append(octets).expect("appended");
         let (sender, receiver) = mpsc::channel();
-        draft.commit(accept_draft(now, recipient), Box::new(move |r| sender.send(r).expect("sent")));
+        draft.commit(accept, Box::new(move |r| sender.send(r).expect("sent")));
         receiver.recv().expect("an answer").expect("accepted")
     }
 
@@ -111,6 +115,7 @@ fn accept_draft(now: Timestamp, recipient: &str) -> AcceptDraft {
         ruling: vec![],
         retention: Retention::forever(),
         renditions: vec![journal::RenditionDraft { recipients: vec![0], prefix: vec![], content: None }],
+        reported: None,
     }
 }
 
@@ -128,6 +133,53 @@ fn everything(catalog: &Catalog) -> (Vec<Mailbox>, Box<dyn View>) {
 fn rows(catalog: &Catalog, query: &str) -> Vec<Row> {
     let listing = catalog.reader().listing().expect("lists");
     listing.page(&Query::parse(query).expect(query), 0, 100).expect("rows")
+}
+
+#[test]
+fn a_report_stands_by_what_it_states() {
+    let gateway = Gateway::new();
+    let inner = message(7);
+    let octets = [&b"Subject: report\r\n\r\n"[..], &inner, b"\r\n--b--\r\n"].concat();
+    let hidden = ReportedRecipient {
+        address: address("hidden@example.org"),
+        kind: RecipientKind::Bcc,
+        expanded_from: Some(address("list@partner.example")),
+        forwarded_from: None,
+    };
+    let envelope =
+        ReportedEnvelope { sender: Some(address("author@example.org")), on_behalf_of: None, recipients: vec![hidden] };
+    let readable = Some(Slice { offset: 19, bytes: inner.len() as u64 });
+    let reported = Reported::Report { envelope, readable, problems: Vec::new() };
+    let draft = AcceptDraft { reported: Some(reported), ..accept_draft(SystemClock.now(), "journal@example.org") };
+    let id = gateway.accept_draft(&octets, draft);
+    gateway.seal();
+    let mut catalog = gateway.catalog();
+    catalog.index().expect("indexed");
+    let row = rows(&catalog, "").remove(0);
+    assert_eq!((row.id, row.size, row.readable_size()), (id, octets.len() as u64, inner.len() as u64));
+    assert_eq!((row.sender.as_str(), row.recipients), ("author@example.org", vec!["hidden@example.org".to_owned()]));
+    for (query, found) in [
+        ("to:list@partner.example", 1),
+        ("to:journal@example.org", 0),
+        ("from:author@example.org", 1),
+        ("msgid:7@id", 1),
+    ] {
+        assert_eq!(rows(&catalog, query).len(), found, "{query}");
+    }
+    for (viewer, sees) in [
+        ("hidden@example.org", true),
+        ("author@example.org", true),
+        ("j@example.org", true),
+        ("journal@example.org", false),
+        ("alice@example.org", false),
+        ("list@partner.example", false),
+    ] {
+        let view = catalog.reader().view(&Viewer::Addresses(vec![address(viewer)])).expect("a view");
+        let found = view.message(&row.mailbox, row.uid).expect("read");
+        assert_eq!(found.map(|message| message.size), sees.then_some(inner.len() as u64), "{viewer}");
+        let octets = view.octets(&row.mailbox, row.uid).expect("read");
+        assert_eq!(octets, sees.then(|| inner.clone()), "{viewer}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod view;
 
+use sealpost::catalog::Recorded;
 use sealpost::{imap, pop3};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -126,6 +127,10 @@ fn imaplib() {
             let next = match step.event {
                 imap::Event::Read => Next::Read,
                 imap::Event::Again | imap::Event::StartTls => Next::Step,
+                imap::Event::Record(_) => {
+                    session.recorded(Recorded::Durable, out);
+                    Next::Step
+                }
                 imap::Event::Close => Next::Close,
                 imap::Event::Authenticate(login) => {
                     match login.password.as_slice() {
@@ -154,6 +159,10 @@ fn poplib() {
             let next = match step.event {
                 pop3::Event::Read => Next::Read,
                 pop3::Event::Again | pop3::Event::StartTls => Next::Step,
+                pop3::Event::Record(_) => {
+                    session.recorded(Recorded::Durable, out);
+                    Next::Step
+                }
                 pop3::Event::Close => Next::Close,
                 pop3::Event::Authenticate(login) => {
                     match login.password.as_slice() {

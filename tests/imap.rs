@@ -2,7 +2,8 @@
 //! conversation is held twice, with whole lines and octet by octet; every answer is read by imap-codec too.
 //!
 //! `C: ` a line of the client, `S: ` a line of the server, `#` a comment. `!tls` shakes hands, `!add UID` and `!remove UID`
-//! change the archive, `!lock` locks it, `!tick` looks for news in IDLE, `!close` is the end of the connection.
+//! change the archive, `!lock` locks it, `!full` and `!freed` say whether reads can be recorded, `!tick` looks for news in IDLE,
+//! `!close` is the end of the connection.
 //! `\n \0 \xNN` stand for octets; a line that ends in `\` has no line break.
 
 mod script;
@@ -11,19 +12,21 @@ mod view;
 use imap_codec::ResponseCodec;
 use imap_codec::decode::Decoder;
 use script::{Conversation, Wire};
+use sealpost::catalog::{Aim, Reading, Recorded};
 use sealpost::imap::{Event, OUTPUT_BYTES_FULL, Refusal, Session, Settings, TlsState};
 use view::{Archive, NOVEMBER, PLAIN};
 
 struct Imap {
     session: Session,
     archive: Archive,
+    recorded: Recorded,
 }
 
 impl Wire for Imap {
     fn start(out: &mut Vec<u8>) -> Imap {
         let session = Session::new(Settings { hostname: "gw.example.org".to_owned(), tls: TlsState::Offered });
         session.greeting(out);
-        Imap { session, archive: Archive::fixture() }
+        Imap { session, archive: Archive::fixture(), recorded: Recorded::Durable }
     }
 
     fn say(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> script::State {
@@ -33,6 +36,7 @@ impl Wire for Imap {
             match step.event {
                 Event::Read => return script::State::Open,
                 Event::Again => {}
+                Event::Record(_) => self.session.recorded(self.recorded, out),
                 Event::StartTls => {
                     assert!(input.is_empty(), "octets before the handshake are thrown away");
                     self.session.tls_started();
@@ -54,6 +58,8 @@ impl Wire for Imap {
             ["add", uid] => self.archive.add(NOVEMBER, uid.parse().expect("a UID"), PLAIN),
             ["remove", uid] => self.archive.remove(uid.parse().expect("a UID")),
             ["lock"] => self.archive.lock(),
+            ["full"] => self.recorded = Recorded::Failed,
+            ["freed"] => self.recorded = Recorded::Durable,
             ["tick"] => {
                 if self.session.tick(out) == Event::Close {
                     return script::State::Closed;
@@ -111,10 +117,11 @@ fn asked(session: &mut Session, command: &str) -> (Vec<u8>, usize) {
         input = &input[step.consumed..];
         most = most.max(out.len());
         all.extend(out);
-        if step.event == Event::Read {
-            return (all, most);
+        match step.event {
+            Event::Read => return (all, most),
+            Event::Record(_) => session.recorded(Recorded::Durable, &mut all),
+            other => assert_eq!(other, Event::Again),
         }
-        assert_eq!(step.event, Event::Again);
     }
 }
 
@@ -194,4 +201,65 @@ fn sessions_move_between_threads() {
     fn is_send<T: Send>() {}
     is_send::<Session>();
     is_send::<sealpost::pop3::Session>();
+}
+
+/// What each command is recorded as; it must not be answered before.
+fn recorded(session: &mut Session, command: &str) -> Vec<Reading> {
+    let (mut readings, mut input, mut said) = (Vec::new(), command.as_bytes(), Vec::new());
+    loop {
+        let mut out = Vec::new();
+        let step = session.step(input, &mut out);
+        input = &input[step.consumed..];
+        match step.event {
+            Event::Read => return readings,
+            Event::Record(reading) => {
+                let shown = |said: &[u8]| said.windows(7).filter(|w| *w == b"FETCH (").count();
+                said.extend_from_slice(&out);
+                assert_eq!(shown(&said), readings.len(), "{command}: nothing is shown before it is recorded");
+                let waiting = session.step(b"n NOOP\r\n", &mut said);
+                assert_eq!((waiting.event, waiting.consumed), (Event::Read, 0));
+                assert_eq!(shown(&said), readings.len(), "{command}: steps do nothing before");
+                out.clear();
+                readings.push(reading);
+                session.recorded(Recorded::Durable, &mut out);
+            }
+            other => assert_eq!(other, Event::Again),
+        }
+        said.extend(out);
+    }
+}
+
+#[test]
+fn what_shows_mail_is_recorded_first() {
+    let archive = Archive { mailboxes: vec![NOVEMBER], ..Archive::default() };
+    (1..=9).for_each(|n| archive.add(NOVEMBER, 10 * n, PLAIN));
+    let mut session = opened(&archive);
+    let messages = |uids: &[(u32, u32)], count: u64, items: &str| {
+        let aim = Aim::Messages { uids: uids.to_vec(), count, items: items.to_owned() };
+        Some(Reading { command: "FETCH", mailbox: NOVEMBER.to_owned(), aim })
+    };
+    let terms = |terms: &str| {
+        let aim = Aim::Terms(terms.as_bytes().to_vec());
+        Some(Reading { command: "SEARCH", mailbox: NOVEMBER.to_owned(), aim })
+    };
+    for (command, expected) in [
+        ("FETCH 2 BODY[]", messages(&[(20, 20)], 1, "BODY[]")),
+        ("FETCH 1:3,5,* (FLAGS RFC822.SIZE)", messages(&[(10, 30), (50, 50), (90, 90)], 5, "FLAGS RFC822.SIZE")),
+        ("UID FETCH 15:25,85:* (ENVELOPE)", messages(&[(20, 20), (90, 90)], 2, "UID ENVELOPE")),
+        ("UID FETCH 3,2,1:* BODY.PEEK[1.MIME]<2.9>", messages(&[(10, 90)], 9, "UID BODY[1.MIME]<2>")),
+        ("FETCH 1 (INTERNALDATE)", messages(&[(10, 10)], 1, "INTERNALDATE")),
+        ("FETCH 1 BODYSTRUCTURE", messages(&[(10, 10)], 1, "BODYSTRUCTURE")),
+        ("FETCH 1 RFC822.HEADER", messages(&[(10, 10)], 1, "RFC822.HEADER")),
+        ("SEARCH TEXT {3+}\r\nx\"y ALL", terms("SEARCH TEXT {3+}\r\nx\"y ALL")),
+        ("UID SEARCH ALL", terms("UID SEARCH ALL")),
+        ("UID FETCH 1:9 BODY[]", None),
+        ("FETCH 1:* (UID FLAGS)", None),
+        ("STORE 1 FLAGS (x)", None),
+        ("NOOP", None),
+    ] {
+        let found = recorded(&mut session, &format!("c {command}\r\n"));
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{command}");
+    }
+    let two = "c FETCH 1 BODY[]\r\nd FETCH 2 BODY[]\r\n";
+    assert_eq!(recorded(&mut session, two).len(), 2, "one by one, also when sent together");
 }

@@ -2,18 +2,26 @@
 //! after a crash, and every pass before and after its segment.
 
 use super::Error;
+use super::current_key;
+use super::current_key::CurrentKey;
+use super::current_key::as_key;
 use super::cursor::Malformed;
 use super::files;
+use super::layout::Layout;
 use super::layout::SegmentId;
+use super::leaf::Key;
+use super::leaf::Seal;
 use super::open::Archive;
 use super::open::as_seal;
 use super::open::lock;
 use super::recovery;
 use super::settled::settled;
+use crate::durable::Disk;
 use crate::journal::Journal;
 use crate::journal::LeafEntry;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Leaves appended to the log in one step.
 const LEAVES_STEP: usize = 16_384;
@@ -27,6 +35,7 @@ impl Archive {
     }
 
     pub(super) fn catch_up(&self, journal: &Journal) -> Result<(), Error> {
+        self.check_sealed(journal)?;
         self.extend_log(journal)?;
         journal.sealed(self.sealed_through())?;
         if lock(&self.inner.state).swept {
@@ -34,8 +43,25 @@ impl Archive {
         }
         self.sweep()?;
         recovery::refresh(self.inner.disk.as_ref(), &self.inner.layout);
+        // What acts decided before a crash, or before a backup was restored. Mail does not wait for it.
+        if let Err(error) = self.bury(None) {
+            tracing::error!(%error, "key objects of erased or expired mail are not replaced yet");
+        }
         lock(&self.inner.state).swept = true;
         Ok(())
+    }
+
+    /// What is sealed is let go: never of what an older copy of the archive, beside a newer journal, does not have.
+    fn check_sealed(&self, journal: &Journal) -> Result<(), Error> {
+        let mut next = self.log_size();
+        loop {
+            let entries = journal.leaves(next, LEAVES_STEP);
+            let Some(last) = entries.last() else { return Ok(()) };
+            next = last.index + 1;
+            for seal in entries.iter().filter_map(|entry| as_seal(&entry.octets)?.ok()) {
+                present(self.inner.disk.as_ref(), &self.inner.layout, &seal)?;
+            }
+        }
     }
 
     /// Steps 6 to 8: every durable leaf into the log, then a checkpoint over it.
@@ -43,9 +69,9 @@ impl Archive {
         let signer = self.inner.signer.as_ref().ok_or(Error::ReadOnly)?;
         loop {
             // A copy, so that readers are not held up by the disk.
-            let (mut log, mut newest, known) = {
+            let (mut log, mut newest, mut current, known) = {
                 let state = lock(&self.inner.state);
-                (state.log.clone(), state.newest.clone(), state.settled)
+                (state.log.clone(), state.newest.clone(), state.current_key.clone(), state.settled)
             };
             let entries = whole_passes(journal, log.size(), LEAVES_STEP)?;
             if entries.is_empty() {
@@ -54,10 +80,18 @@ impl Archive {
             let mut leaves = Vec::with_capacity(entries.len());
             for (index, entry) in (log.size()..).zip(entries) {
                 if entry.index != index {
-                    return Err(Error::damaged("log", Malformed("the journal's leaves do not follow the log")));
+                    return Err(Error::RolledBack(format!(
+                        "its log ends at leaf {index}, and the journal has let go of what lies before leaf {}",
+                        entry.index
+                    )));
                 }
                 let taken = newest.take(index, &entry.octets);
                 taken.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
+                if let Some(key) = as_key(&entry.octets) {
+                    let key = key.map_err(|what| Error::damaged(format!("leaf {index}"), what))?;
+                    // Nothing is sealed to the former generation any more, even if this one's file should be gone.
+                    current = Arc::new(self.follow(&current, (index, &key))?);
+                }
                 leaves.push(entry.octets.to_vec());
             }
             log.extend(self.inner.disk.as_ref(), &self.inner.layout, signer, leaves)?;
@@ -65,14 +99,29 @@ impl Archive {
             let settled = settled(disk, &self.inner.layout, log.size(), last, known);
             let mut state = lock(&self.inner.state);
             state.log = log;
+            state.current_key = current;
             state.newest = newest;
             state.settled = settled;
         }
     }
 
+    /// The generation that a KEY leaf of the journal begins.
+    fn follow(&self, current: &CurrentKey, (index, key): (u64, &Key)) -> Result<CurrentKey, Error> {
+        if key.generation != current.generation.number + 1 {
+            return Err(Error::damaged(format!("leaf {index}"), Malformed("a generation out of order")));
+        }
+        CurrentKey::load(self.inner.disk.as_ref(), &self.inner.layout, &self.id(), (index, key))
+    }
+
     /// Removes temporary files and segments without a SEAL leaf. Nobody seals meanwhile.
     fn sweep(&self) -> Result<(), Error> {
         let layout = &self.inner.layout;
+        let disk = self.inner.disk.as_ref();
+        let current = self.current_key();
+        current.write_hint(disk, layout)?;
+        for path in current_key::leftovers(disk, layout, current.generation.number)? {
+            files::remove_if_there(disk, &path).map_err(|e| Error::io(layout.name(&path), e))?;
+        }
         let mut known = None;
         for (dir, suffix) in [
             (layout.segments(), ".data"),
@@ -102,6 +151,7 @@ impl Archive {
         let named: Vec<_> = names.iter().filter_map(named).collect();
         let mut doomed = temporary;
         let sealed = self.last_segment().map_or(0, |info| info.seal.totals.segments);
+        let sealed = if suffix == ".data" { sealed.saturating_sub(self.dead_segments()) } else { sealed };
         // More files than SEAL leaves: some have none. Only then is the whole chain worth reading.
         if named.len() as u64 > sealed {
             let known = match known {
@@ -125,4 +175,14 @@ pub(super) fn whole_passes(journal: &Journal, from: u64, step: usize) -> Result<
         entries.extend(journal.leaves(index + 1, missing));
     }
     Ok(entries)
+}
+
+/// Whether the objects of a segment are there, as long as they should be. One key object is enough.
+fn present(disk: &dyn Disk, layout: &Layout, seal: &Seal) -> Result<(), Error> {
+    let whole = disk.open_read(&layout.data(&seal.segment)).and_then(|file| file.len());
+    let keys = layout.keys(&seal.segment).iter().any(|path| disk.exists(path));
+    if whole.is_ok_and(|bytes| bytes == seal.data_bytes) && keys && disk.exists(&layout.cover(&seal.segment)) {
+        return Ok(());
+    }
+    Err(Error::RolledBack(format!("the journal knows segment {} as sealed, and it is not here", seal.segment)))
 }

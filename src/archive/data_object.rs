@@ -161,18 +161,38 @@ impl Trailer {
     }
 }
 
+/// Whether a reader of much goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// It does.
+    GoOn,
+    /// Somebody wants it to end.
+    Stop,
+}
+
 /// Compares a whole object with its SEAL leaf, one block in memory at a time; `fault` gets each thing that is wrong.
-pub fn check(file: &dyn DiskFile, archive: &ArchiveId, seal: &Seal, mut fault: impl FnMut(String)) -> io::Result<()> {
+pub fn check(file: &dyn DiskFile, archive: &ArchiveId, seal: &Seal, fault: impl FnMut(String)) -> io::Result<()> {
+    check_watched(file, archive, seal, |_| Pace::GoOn, fault).map(drop)
+}
+
+/// The same; `read` hears of each block's octets, and says whether to go on.
+pub fn check_watched(
+    file: &dyn DiskFile,
+    archive: &ArchiveId,
+    seal: &Seal,
+    read: impl FnMut(u64) -> Pace,
+    mut fault: impl FnMut(String),
+) -> io::Result<Pace> {
     let length = file.len()?;
     if length != seal.data_bytes {
         fault(format!("{length} octets, sealed with {}", seal.data_bytes));
-        return Ok(());
+        return Ok(Pace::GoOn);
     }
     let trailer = match Trailer::read(file)? {
         Ok(trailer) => trailer,
         Err(what) => {
             fault(format!("trailer: {what}"));
-            return Ok(());
+            return Ok(Pace::GoOn);
         }
     };
     let mut hashes = vec![0; trailer.hashes_bytes() as usize];
@@ -192,16 +212,16 @@ pub fn check(file: &dyn DiskFile, archive: &ArchiveId, seal: &Seal, mut fault: i
     // Of an object with another header, and of the block that it begins, nothing more need be said.
     let said = usize::from(header_fault.is_some());
     header_fault.into_iter().for_each(&mut fault);
-    check_blocks(file, &trailer, &hashes, said, &mut fault)
+    check_blocks(file, (&trailer, said), &hashes, read, &mut fault)
 }
 
 fn check_blocks(
     file: &dyn DiskFile,
-    trailer: &Trailer,
+    (trailer, first): (&Trailer, usize),
     hashes: &[u8],
-    first: usize,
+    mut read: impl FnMut(u64) -> Pace,
     fault: &mut impl FnMut(String),
-) -> io::Result<()> {
+) -> io::Result<Pace> {
     let mut block = vec![0; BLOCK_BYTES];
     for (number, hash) in (0u64..).zip(hashes.chunks(32)).skip(first) {
         let at = number * BLOCK_BYTES as u64;
@@ -210,8 +230,11 @@ fn check_blocks(
         if sha256(&block[..octets]) != *hash {
             fault(format!("octets {at} to {} changed", at + octets as u64));
         }
+        if read(octets as u64) == Pace::Stop {
+            return Ok(Pace::Stop);
+        }
     }
-    Ok(())
+    Ok(Pace::GoOn)
 }
 
 #[cfg(test)]

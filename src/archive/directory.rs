@@ -29,7 +29,7 @@ pub struct MessageEntry {
     /// When it was accepted.
     #[n(2)]
     pub accepted_at: Timestamp,
-    /// Year * 12 + month - 1 of that, in UTC.
+    /// Year * 12 + month - 1 of its INTERNALDATE, in UTC.
     #[n(3)]
     pub month: u32,
     /// Slice of the month's mailbox, from 1.

@@ -10,6 +10,8 @@ use super::layout::Layout;
 use super::leaf::Epoch;
 use super::shares;
 use super::strict;
+use crate::clock::Timestamp;
+use crate::crypto::Digest;
 use crate::crypto::Secret;
 use crate::crypto::hash::DIGEST_BYTES;
 use crate::crypto::hpke;
@@ -18,7 +20,10 @@ use crate::crypto::sha256;
 use crate::durable::Disk;
 use crate::journal::LEAF_VERSION;
 use minicbor::{Decode, Encode};
+use std::collections::BTreeSet;
 
+/// Generations of one archive: each file holds the secrets of all before it.
+pub const GENERATIONS_MAX: u32 = 256;
 /// Octets of the longest generation file we read.
 pub const GENERATION_BYTES_MAX: u64 = 1 << 20;
 const DESCRIPTOR_BYTES_MAX: u64 = 1024;
@@ -60,6 +65,30 @@ pub struct Subset {
     /// An OpenPGP message for each member.
     #[n(1)]
     pub pieces: Vec<Piece>,
+    /// What each piece must hash to: [`shares::Label::digest`].
+    #[n(2)]
+    pub digests: Vec<PieceDigest>,
+}
+
+/// The hash of a decrypted piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct PieceDigest(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub Digest,
+);
+
+/// The secret of an older generation, sealed to this one's public half.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Older {
+    /// The older generation.
+    #[n(0)]
+    pub generation: u32,
+    /// HPKE.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub sealed: Vec<u8>,
 }
 
 /// An OpenPGP message that holds one piece.
@@ -96,6 +125,12 @@ pub struct Generation {
     /// One split for every `threshold`-subset of the officers, in lexicographic order.
     #[n(6)]
     pub subsets: Vec<Subset>,
+    /// When it was made.
+    #[n(7)]
+    pub created: Timestamp,
+    /// Secrets of older generations, ascending.
+    #[n(8)]
+    pub older: Vec<Older>,
 }
 
 impl Generation {
@@ -109,19 +144,29 @@ impl Generation {
         let generation: Generation = strict::decode(cbor)?;
         generation.public_key()?;
         let splits = shares::subsets(generation.officers.len(), usize::from(generation.threshold))?;
-        let complete = generation.subsets.iter().map(|s| &s.members).eq(splits.iter())
-            && generation.subsets.iter().all(|s| s.pieces.len() == s.members.len());
-        if complete { Ok(generation) } else { Err(Malformed("not one split for every set of officers")) }
+        let is_whole = |s: &Subset| s.pieces.len() == s.members.len() && s.digests.len() == s.members.len();
+        if !generation.subsets.iter().map(|s| &s.members).eq(splits.iter()) || !generation.subsets.iter().all(is_whole)
+        {
+            return Err(Malformed("not one split for every set of officers"));
+        }
+        generation.check_numbers()?;
+        Ok(generation)
+    }
+    fn check_numbers(&self) -> Result<(), Malformed> {
+        let fingerprints: BTreeSet<_> = self.officers.iter().map(|o| &o.fingerprint).collect();
+        if fingerprints.len() != self.officers.len() {
+            return Err(Malformed("one officer twice"));
+        }
+        if self.number == 0 || self.number > GENERATIONS_MAX {
+            return Err(Malformed("number of a generation"));
+        }
+        let numbers: Vec<u32> = self.older.iter().map(|older| older.generation).collect();
+        let in_order = numbers.is_sorted_by(|a, b| a < b) && numbers.iter().all(|n| (1..self.number).contains(n));
+        if in_order { Ok(()) } else { Err(Malformed("older generations out of order")) }
     }
     /// The public half.
     pub fn public_key(&self) -> Result<hpke::PublicKey, Malformed> {
         hpke::PublicKey::from_octets(&self.public).map_err(|_| Malformed("archive public key"))
-    }
-    /// Reads one generation's file.
-    pub fn load(disk: &dyn Disk, layout: &Layout, number: u32) -> Result<Generation, Error> {
-        let path = layout.generation(number);
-        let octets = files::read(disk, &path, GENERATION_BYTES_MAX).map_err(|e| Error::io(layout.name(&path), e))?;
-        Generation::parse(&octets).map_err(|what| Error::damaged(layout.name(&path), what))
     }
 }
 
@@ -169,7 +214,6 @@ pub fn load_signer(disk: &dyn Disk, layout: &Layout, host_key: &Secret<32>, epoc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
 
     #[test]
     fn descriptors_read_back() {
@@ -194,24 +238,42 @@ mod tests {
     #[test]
     fn generations_have_every_subset() {
         let (_, public) = hpke::generate().expect("a pair");
-        let officer = Officer { fingerprint: "AB".into(), certificate: vec![1] };
+        let officer = |n: u8| Officer { fingerprint: format!("A{n}"), certificate: vec![n] };
         let subset = |members: &[u8]| Subset {
             members: members.to_vec(),
             pieces: members.iter().map(|&m| Piece(vec![m])).collect(),
+            digests: members.iter().map(|&m| PieceDigest([m; 32])).collect(),
         };
-        let mut generation = Generation {
+        let older = |generation| Older { generation, sealed: vec![1; 3] };
+        let whole = Generation {
             archive: ArchiveId::from_octets([1; 16]),
-            number: 1,
+            number: 4,
             public: public.octets(),
             origin: Origin::Gateway,
             threshold: 2,
-            officers: vec![officer; 3],
+            officers: (0..3).map(officer).collect(),
             subsets: [[0, 1], [0, 2], [1, 2]].iter().map(|s| subset(s)).collect(),
+            created: Timestamp::from_s(9),
+            older: vec![older(1), older(3)],
         };
-        assert_eq!(Generation::parse(&generation.encode()), Ok(generation.clone()));
-        generation.subsets[0].pieces.pop();
-        assert!(Generation::parse(&generation.encode()).is_err(), "a piece is missing");
-        generation.subsets.remove(0);
-        assert!(Generation::parse(&generation.encode()).is_err(), "a subset is missing");
+        assert_eq!(Generation::parse(&whole.encode()), Ok(whole.clone()));
+        type Bend = fn(&mut Generation);
+        let bends: [(&str, Bend); 10] = [
+            ("a piece is missing", |g| drop(g.subsets[0].pieces.pop())),
+            ("a digest is missing", |g| g.subsets[0].digests.clear()),
+            ("a subset is missing", |g| drop(g.subsets.remove(0))),
+            ("subsets out of order", |g| g.subsets.swap(0, 1)),
+            ("one officer twice", |g| g.officers[1] = g.officers[0].clone()),
+            ("older out of order", |g| g.older.swap(0, 1)),
+            ("older of its own", |g| g.older[1].generation = 4),
+            ("older from 1", |g| g.older[0].generation = 0),
+            ("from 1", |g| (g.number, g.older) = (0, Vec::new())),
+            ("at most so many", |g| g.number = GENERATIONS_MAX + 1),
+        ];
+        for (what, bend) in bends {
+            let mut bent = whole.clone();
+            bend(&mut bent);
+            assert!(Generation::parse(&bent.encode()).is_err(), "{what}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::cursor::Malformed;
 use crate::clock::Timestamp;
+use crate::crypto::Digest;
 use crate::crypto::hash;
 use minicbor::{Decode, Encode};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,31 @@ pub struct ArchiveId(
     #[cbor(with = "minicbor::bytes")]
     [u8; 16],
 );
+
+/// A legal hold: 16 random octets.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct HoldId(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    [u8; 16],
+);
+
+impl HoldId {
+    /// From its octets.
+    pub fn from_octets(octets: [u8; 16]) -> HoldId {
+        HoldId(octets)
+    }
+    /// Its octets.
+    pub fn octets(&self) -> &[u8; 16] {
+        &self.0
+    }
+    /// Reads 32 lower-case hex digits.
+    pub fn parse(text: &str) -> Option<HoldId> {
+        let id = hash::unhex(text).and_then(|o| o.try_into().ok()).map(HoldId)?;
+        (id.to_string() == text).then_some(id)
+    }
+}
 
 impl SegmentId {
     /// An id for a segment begun now.
@@ -72,6 +98,16 @@ impl std::fmt::Debug for SegmentId {
         write!(f, "SegmentId({self})")
     }
 }
+impl std::fmt::Display for HoldId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hash::hex(&self.0))
+    }
+}
+impl std::fmt::Debug for HoldId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HoldId({self})")
+    }
+}
 impl std::fmt::Display for ArchiveId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&hash::hex(&self.0))
@@ -110,6 +146,14 @@ impl Layout {
     pub fn generation(&self, number: u32) -> PathBuf {
         self.root.join(format!("keys/generation-{number}"))
     }
+    /// Where those lie.
+    pub fn key_files(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+    /// Where a generation's KEY leaf stands, as a hint.
+    pub fn key_leaf(&self, number: u32) -> PathBuf {
+        self.root.join(format!("keys/leaf-{number}"))
+    }
     /// The log's verifier key.
     pub fn vkey(&self) -> PathBuf {
         self.root.join("log/vkey")
@@ -134,6 +178,18 @@ impl Layout {
     pub fn covers(&self) -> PathBuf {
         self.root.join("log/cover")
     }
+    /// What was witnessed of checkpoints.
+    pub fn anchors(&self) -> PathBuf {
+        self.root.join("log/anchors")
+    }
+    /// A checkpoint of this tree size that was witnessed.
+    pub fn anchored(&self, size: u64) -> PathBuf {
+        self.anchors().join(format!("{size}.checkpoint"))
+    }
+    /// Its time stamp.
+    pub fn stamp(&self, size: u64) -> PathBuf {
+        self.anchors().join(format!("{size}.tsr"))
+    }
     /// A segment's data object.
     pub fn data(&self, segment: &SegmentId) -> PathBuf {
         self.segments().join(format!("{segment}.data"))
@@ -150,6 +206,30 @@ impl Layout {
     /// Where the second key objects lie.
     pub fn key_copies(&self) -> PathBuf {
         self.root.join("key-copies")
+    }
+    /// Where holds lie.
+    pub fn holds(&self) -> PathBuf {
+        self.root.join("holds")
+    }
+    /// What a hold is about.
+    pub fn hold(&self, hold: &HoldId) -> PathBuf {
+        self.holds().join(hold.to_string())
+    }
+    /// How far a standing hold has been compared with the archive.
+    pub fn hold_seen(&self, hold: &HoldId) -> PathBuf {
+        self.holds().join(format!("{hold}.seen"))
+    }
+    /// A signed order, by its SHA-256.
+    pub fn order(&self, order: &Digest) -> PathBuf {
+        self.root.join("log/orders").join(hash::hex(order))
+    }
+    /// Where receipts lie.
+    pub fn receipts(&self) -> PathBuf {
+        self.root.join("log/receipts")
+    }
+    /// The receipt of the act whose first leaf has this index.
+    pub fn receipt(&self, index: u64) -> PathBuf {
+        self.receipts().join(format!("{index}.json"))
     }
     /// A file's name as findings and logs give it: relative to the archive.
     pub fn name(&self, path: &Path) -> String {

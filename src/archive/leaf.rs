@@ -1,6 +1,7 @@
-//! The leaves the archive writes: EPOCH, KEY, SEAL. A version octet, then strict CBOR; never anything personal.
+//! The leaves the archive writes: EPOCH, KEY, SEAL, ANCHOR. A version octet, then strict CBOR; never anything personal.
 
 use super::cursor::Malformed;
+use super::keys::Generation;
 use super::keys::Origin;
 use super::layout::ArchiveId;
 use super::layout::SegmentId;
@@ -8,6 +9,7 @@ use super::strict;
 use super::tile::TreeHead;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
+use crate::crypto::sha256;
 use crate::journal::LEAF_VERSION;
 use crate::journal::Leaf;
 use crate::journal::LeafKind;
@@ -147,6 +149,33 @@ pub struct Totals {
     pub raw_bytes: u64,
 }
 
+/// What is kept outside the log and cannot be changed unnoticed from here on.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Anchor {
+    /// The head of the read audit (`docs/audit-format.md`).
+    #[n(1)]
+    AuditHead {
+        /// Records so far.
+        #[n(0)]
+        records: u64,
+        /// The chain's value behind the last of them.
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        chain: Digest,
+    },
+    /// A checkpoint, by a time stamping authority.
+    #[n(2)]
+    TimeStamp {
+        /// The tree of the checkpoint.
+        #[n(0)]
+        tree: TreeHead,
+        /// SHA-256 of the response's file.
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        token: Digest,
+    },
+}
+
 fn to_leaf<T: Encode<()>>(kind: LeafKind, value: &T) -> Option<Leaf> {
     let body = [vec![LEAF_VERSION], strict::encode(value)].concat();
     Leaf::new(kind, body)
@@ -172,12 +201,34 @@ impl Epoch {
 }
 
 impl Key {
+    /// Of a generation as its file will be.
+    pub fn of(generation: &Generation) -> Key {
+        Key {
+            generation: generation.number,
+            file: sha256(&generation.encode()),
+            origin: generation.origin,
+            threshold: generation.threshold,
+            // At most seven: more have no subsets.
+            officers: generation.officers.len() as u8,
+        }
+    }
     /// Its leaf.
     pub fn to_leaf(&self) -> Option<Leaf> {
         to_leaf(LeafKind::Key, self)
     }
     /// From a leaf's body.
     pub fn from_body(body: &[u8]) -> Result<Key, Malformed> {
+        from_body(body)
+    }
+}
+
+impl Anchor {
+    /// Its leaf.
+    pub fn to_leaf(&self) -> Option<Leaf> {
+        to_leaf(LeafKind::Anchor, self)
+    }
+    /// From a leaf's body.
+    pub fn from_body(body: &[u8]) -> Result<Anchor, Malformed> {
         from_body(body)
     }
 }
@@ -245,6 +296,16 @@ mod tests {
             protected: None,
             acts: None,
         }
+    }
+
+    #[test]
+    fn anchors_say_what_they_anchor() {
+        let anchor = Anchor::AuditHead { records: 7, chain: [9; 32] };
+        let leaf = anchor.to_leaf().expect("short");
+        assert_eq!(leaf.kind, LeafKind::Anchor);
+        assert_eq!(leaf.body[..8], [1, 0x82, 1, 0x82, 7, 0x58, 32, 9], "as documented");
+        assert_eq!(Anchor::from_body(&leaf.body), Ok(anchor));
+        assert!(Anchor::from_body(&[1, 0x82, 0x18, 99, 0x80]).is_err(), "of an unknown kind");
     }
 
     #[test]

@@ -4,21 +4,30 @@
 //!
 //! - `cursor`, `strict`, `files`, `layout`: reading, one form of CBOR, durable files, names.
 //! - `keys`, `shares`, `officers`: the archive key's public half, and its secret in pieces.
+//! - `ceremony`, `gathering`, `current_key`, `install`: generations are made, opened, found, and taken into use.
 //! - `tile`, `checkpoint`, `leaf`, `log`: the evidence.
 //! - `unit`, `meta`, `directory`, `key_object`, `cover`, `data_object`, `segment_writer`, `segment_reader`: a segment.
+//! - `timestamp`, `token`, `anchor`: checkpoints and the outside.
 //! - `open`, `catch_up`, `fenced`, `attempt`, `seal`, `unlocked`, `status`, `verify*`: what the gateway does with them.
 
+pub mod acts;
+mod anchor;
 mod attempt;
 mod catch_up;
 mod census;
+mod ceremony;
 pub mod checkpoint;
 pub mod cover;
+mod current_key;
 pub mod cursor;
 pub mod data_object;
 pub mod directory;
+mod evidence;
 mod fenced;
 mod files;
+mod gathering;
 mod group;
+mod install;
 pub mod key_object;
 pub mod keys;
 pub mod layout;
@@ -36,11 +45,17 @@ pub mod shares;
 mod status;
 mod strict;
 pub mod tile;
+pub mod timestamp;
+mod token;
 pub mod unit;
 mod unlocked;
 mod verify;
+mod verify_acts;
+mod verify_anchors;
 mod verify_deep;
+mod verify_keys;
 mod verify_log;
+mod verify_objects;
 mod verify_segments;
 
 #[cfg(test)]
@@ -54,19 +69,31 @@ use cursor::Malformed;
 use std::io;
 
 pub use crate::journal::Accept;
+pub use anchor::{Checkpoint, Compared};
 pub use census::{Census, Kept};
+pub use ceremony::{ArchiveSecrets, Wanted, next_generation};
+pub use current_key::parse_hint;
+pub use data_object::Pace;
+pub use evidence::{Anchored, Evidence, Opened, Stamped};
+pub use gathering::{Encrypted, Gathering, Progress, Purpose};
 pub use group::Group;
-pub use keys::Origin;
-pub use layout::{ArchiveId, SegmentId};
-pub use leaf::{Seal, Totals};
+pub use keys::{Generation, Origin};
+pub use layout::{ArchiveId, HoldId, SegmentId};
+pub use leaf::{Anchor, Seal, Totals};
 pub use meta::{Event, Meta, ResultRecord};
-pub use officers::{Certificate, NewOfficer, OfficerSecret, generate, passphrase};
+pub use officers::{
+    Certificate, Described, NewOfficer, OfficerKey, OfficerSecret, PIECE_BYTES_MAX, armored, describe, generate,
+    passphrase,
+};
 pub use open::{Archive, CreateOptions, SegmentInfo};
 pub use seal::SealReport;
+pub use shares::Share;
 pub use status::Status;
 pub use tile::TreeHead;
 pub use unlocked::{DirectoryEntry, Unlocked};
-pub use verify::{FaultKind, Finding, Report, VerifyOptions, verify};
+pub use verify::{FaultKind, Finding, Report, VerifyOptions, verify, verify_heads};
+pub use verify_deep::Depth;
+pub use verify_objects::{Reading, Watch, Workers};
 
 /// What goes wrong with an archive.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +124,20 @@ pub enum Error {
     /// No key here opens a segment.
     #[error("no archive key here opens this segment")]
     KeyMissing,
+    /// Something is sealed to a generation whose secret, or file, is not here.
+    #[error(
+        "generation {generation} of the archive key is not here: keys/generation-{generation} and its officers open it"
+    )]
+    GenerationMissing {
+        /// Which.
+        generation: u32,
+    },
+    /// The archive is an older one than what was written down elsewhere.
+    #[error("an older copy, or another branch, of this archive: {0}")]
+    RolledBack(String),
+    /// A time stamp will not do.
+    #[error(transparent)]
+    Stamp(#[from] timestamp::Fault),
     /// The message was erased; its key is gone.
     #[error("the message was erased")]
     Erased,
@@ -109,6 +150,12 @@ pub enum Error {
     /// An officer's certificate, key or passphrase will not do.
     #[error("officer: {0}")]
     Officer(String),
+    /// An order of erasure that will not do.
+    #[error("order: {0}")]
+    Order(String),
+    /// An act that may not be.
+    #[error("{0}")]
+    Refused(String),
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] journal::Error),
@@ -135,14 +182,19 @@ impl Error {
     /// Who is at fault.
     pub fn class(&self) -> Class {
         match self {
-            Error::Io { .. } | Error::Journal(_) => Class::Retry,
+            Error::Io { .. } | Error::Journal(_) | Error::Stamp(_) => Class::Retry,
             Error::Exists
             | Error::ReadOnly
             | Error::KeyMissing
+            | Error::GenerationMissing { .. }
             | Error::Erased
             | Error::NoSuchUnit
-            | Error::Officer(_) => Class::Reject,
-            Error::Damaged { .. } | Error::UidsExhausted | Error::Crypto(_) | Error::Bug(_) => Class::Ours,
+            | Error::Officer(_)
+            | Error::Order(_)
+            | Error::Refused(_) => Class::Reject,
+            Error::Damaged { .. } | Error::RolledBack(_) | Error::UidsExhausted | Error::Crypto(_) | Error::Bug(_) => {
+                Class::Ours
+            }
         }
     }
     fn io(object: impl Into<String>, source: io::Error) -> Error {

@@ -8,8 +8,10 @@ use crate::crypto::random;
 use sequoia_openpgp as openpgp;
 
 use openpgp::Profile;
+use openpgp::cert::amalgamation::ValidateAmalgamation;
 use openpgp::cert::{CertBuilder, CipherSuite};
-use openpgp::crypto::{Password, SessionKey};
+use openpgp::crypto::mpi::PublicKey as PublicKeyParams;
+use openpgp::crypto::{KeyPair, Password, SessionKey};
 use openpgp::packet::{PKESK, SKESK};
 use openpgp::parse::Parse;
 use openpgp::parse::stream::{DecryptionHelper, DecryptorBuilder, MessageStructure, VerificationHelper};
@@ -17,14 +19,16 @@ use openpgp::policy::StandardPolicy;
 use openpgp::serialize::SerializeInto;
 use openpgp::serialize::stream::{Encryptor, LiteralWriter, Message};
 use openpgp::types::{Features, SymmetricAlgorithm};
-use openpgp::{Cert, KeyHandle};
+use openpgp::{Cert, Fingerprint, KeyHandle};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
 /// Octets of the longest certificate we take for an officer.
 pub const CERTIFICATE_BYTES_MAX: usize = 128 * 1024;
 /// Octets of the longest decrypted piece.
-const PIECE_BYTES_MAX: u64 = 4096;
+pub const PIECE_BYTES_MAX: u64 = 4096;
 
 /// A certificate that can receive pieces.
 #[derive(Clone, Debug)]
@@ -85,7 +89,8 @@ impl Certificate {
     }
 }
 
-fn system_time(at: Timestamp) -> SystemTime {
+/// A time as the library takes it.
+pub fn system_time(at: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(at.s()).unwrap_or(0))
 }
 
@@ -116,24 +121,80 @@ pub fn passphrase() -> Result<SecretBytes, Error> {
     Ok(SecretBytes::new(groups.join(&b'-')))
 }
 
-/// The fingerprint of an officer's key, as in its certificate.
-pub fn fingerprint(key: &[u8]) -> Result<String, Error> {
-    let cert = Cert::from_bytes(key).map_err(|e| Error::Officer(format!("no OpenPGP key: {e}")))?;
-    Ok(cert.fingerprint().to_hex())
+/// An officer's key, at hand. A private key that a passphrase protects is opened once, when it is first needed.
+pub struct OfficerKey {
+    cert: Cert,
+    passphrase: SecretBytes,
+    opened: HashMap<Fingerprint, KeyPair>,
 }
 
-/// Decrypts a piece with an officer's key; `None` when it is encrypted to others.
-pub fn open(piece: &[u8], officer: &OfficerSecret<'_>) -> Result<Option<SecretBytes>, Error> {
-    let cert = Cert::from_bytes(officer.key).map_err(|e| Error::Officer(format!("no OpenPGP key: {e}")))?;
-    let mut opener = Opener { cert: &cert, passphrase: officer.passphrase, failure: Failure::NotForUs };
-    match decrypt(piece, &mut opener) {
-        Ok(text) => Ok(Some(text)),
-        Err(_) if opener.failure == Failure::NotForUs => Ok(None),
-        Err(_) if opener.failure == Failure::Passphrase => {
-            Err(Error::Officer("the passphrase does not open the officer key".into()))
+impl OfficerKey {
+    /// Reads a private key, armored or binary.
+    pub fn parse(key: &[u8], passphrase: &SecretBytes) -> Result<OfficerKey, Error> {
+        let cert = Cert::from_bytes(key).map_err(|e| Error::Officer(format!("no OpenPGP key: {e}")))?;
+        if cert.keys().secret().next().is_none() {
+            return Err(Error::Officer(format!("{} is a certificate without its private key", cert.fingerprint())));
         }
-        Err(e) => Err(Error::openpgp(e)),
+        Ok(OfficerKey { cert, passphrase: passphrase.clone(), opened: HashMap::new() })
     }
+    /// Whether a passphrase protects it.
+    pub fn is_protected(&self) -> bool {
+        self.cert.keys().secret().any(|key| !key.key().has_unencrypted_secret())
+    }
+    /// The fingerprint of its certificate.
+    pub fn fingerprint(&self) -> String {
+        self.cert.fingerprint().to_hex()
+    }
+    /// Decrypts a piece; `None` when it is encrypted to others.
+    pub fn decrypt(&mut self, piece: &[u8]) -> Result<Option<SecretBytes>, Error> {
+        let mut opener = Opener { officer: self, failure: Failure::NotForUs };
+        match decrypt(piece, &mut opener) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) if opener.failure == Failure::NotForUs => Ok(None),
+            Err(_) if opener.failure == Failure::Passphrase => {
+                Err(Error::Officer("the passphrase does not open the officer key".into()))
+            }
+            Err(e) => Err(Error::openpgp(e)),
+        }
+    }
+}
+
+/// A piece as text (RFC 9580 section 6.2).
+pub fn armored(message: &[u8]) -> Result<String, Error> {
+    let write = || -> openpgp::Result<String> {
+        let mut writer = openpgp::armor::Writer::new(Vec::new(), openpgp::armor::Kind::Message)?;
+        writer.write_all(message)?;
+        Ok(String::from_utf8(writer.finalize()?)?)
+    };
+    write().map_err(Error::openpgp)
+}
+
+/// What there is to say of a certificate for people: who, and how strong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Its user ids.
+    pub user_ids: Vec<String>,
+    /// Algorithm and size of each key that can encrypt, as far as it is known.
+    pub encryption: Vec<String>,
+}
+
+/// Describes a certificate as a generation keeps it; expired and revoked ones too.
+pub fn describe(certificate: &[u8]) -> Result<Described, Error> {
+    let cert = Cert::from_bytes(certificate).map_err(Error::openpgp)?;
+    let user_ids = cert.userids().map(|u| String::from_utf8_lossy(u.userid().value()).into_owned()).collect();
+    let policy = StandardPolicy::new();
+    let named = |key: &openpgp::packet::Key<_, _>| match key.mpis() {
+        PublicKeyParams::ECDH { curve, .. } => format!("ECDH {curve}"),
+        mpis => match mpis.bits() {
+            Some(bits) => format!("{} {bits}", key.pk_algo()),
+            None => key.pk_algo().to_string(),
+        },
+    };
+    let encrypts = |key: &openpgp::cert::amalgamation::key::ErasedKeyAmalgamation<'_, _>| {
+        key.clone().with_policy(&policy, None).is_ok_and(|k| k.for_storage_encryption() || k.for_transport_encryption())
+    };
+    let encryption = cert.keys().filter(encrypts).map(|key| named(key.key().role_as_unspecified())).collect();
+    Ok(Described { user_ids, encryption })
 }
 
 fn decrypt(piece: &[u8], opener: &mut Opener<'_>) -> openpgp::Result<SecretBytes> {
@@ -155,8 +216,7 @@ enum Failure {
 
 /// Finds the secret key a piece is encrypted to. Expired and revoked keys open too: the archive outlives them.
 struct Opener<'a> {
-    cert: &'a Cert,
-    passphrase: &'a SecretBytes,
+    officer: &'a mut OfficerKey,
     failure: Failure,
 }
 
@@ -178,19 +238,22 @@ impl DecryptionHelper for &mut Opener<'_> {
         algorithm: Option<SymmetricAlgorithm>,
         decrypt: &mut dyn FnMut(Option<SymmetricAlgorithm>, &SessionKey) -> bool,
     ) -> openpgp::Result<Option<Cert>> {
-        for key in self.cert.keys().secret() {
+        let OfficerKey { cert, passphrase, opened } = &mut *self.officer;
+        for key in cert.keys().secret() {
             let key = key.key();
             let ours = |p: &&PKESK| p.recipient().is_none_or(|r| r.aliases(key.key_handle()));
             for pkesk in pkesks.iter().filter(ours) {
                 self.failure = Failure::Passphrase;
-                let key = if key.has_unencrypted_secret() {
-                    key.clone()
-                } else {
-                    key.clone().decrypt_secret(&Password::from(self.passphrase.expose()))?
+                let pair = match opened.entry(key.fingerprint()) {
+                    Entry::Occupied(pair) => pair.into_mut(),
+                    Entry::Vacant(place) if key.has_unencrypted_secret() => place.insert(key.clone().into_keypair()?),
+                    Entry::Vacant(place) => {
+                        let key = key.clone().decrypt_secret(&Password::from(passphrase.expose()))?;
+                        place.insert(key.into_keypair()?)
+                    }
                 };
                 self.failure = Failure::Other;
-                let mut pair = key.into_keypair()?;
-                if pkesk.decrypt(&mut pair, algorithm).is_some_and(|(a, session)| decrypt(a, &session)) {
+                if pkesk.decrypt(pair, algorithm).is_some_and(|(a, session)| decrypt(a, &session)) {
                     return Ok(None);
                 }
             }
@@ -214,18 +277,26 @@ mod tests {
         let officer = generate("Officer <officer@example.org>", &pass, now()).expect("a key");
         let certificate = Certificate::parse(&officer.certificate, now()).expect("a certificate");
         let piece = certificate.seal(b"text", now()).expect("sealed");
-        let secret = |passphrase| OfficerSecret { key: officer.key.expose(), passphrase };
-        let text = open(&piece, &secret(&pass)).expect("opened").expect("for this officer");
+        let open = |key: &NewOfficer, passphrase: &SecretBytes, piece: &[u8]| {
+            let mut key = OfficerKey::parse(key.key.expose(), passphrase).expect("a key");
+            assert!(key.is_protected());
+            key.decrypt(piece)
+        };
+        let text = open(&officer, &pass, &piece).expect("opened").expect("for this officer");
         assert_eq!(text.expose(), b"text");
         let wrong = SecretBytes::new(b"wrong".to_vec());
-        assert!(matches!(open(&piece, &secret(&wrong)), Err(Error::Officer(_))));
+        assert!(matches!(open(&officer, &wrong, &piece), Err(Error::Officer(_))));
         let other = generate("Other <other@example.org>", &pass, now()).expect("a key");
-        let other = OfficerSecret { key: other.key.expose(), passphrase: &pass };
-        assert!(matches!(open(&piece, &other), Ok(None)));
+        assert!(matches!(open(&other, &pass, &piece), Ok(None)));
         let mut bent = piece.clone();
         let last = bent.len() - 1;
         bent[last] ^= 1;
-        assert!(open(&bent, &secret(&pass)).is_err());
+        assert!(open(&officer, &pass, &bent).is_err());
+        assert!(matches!(OfficerKey::parse(&officer.certificate, &pass), Err(Error::Officer(_))), "no private key");
+        let described = describe(&certificate.octets().expect("octets")).expect("described");
+        assert_eq!(described.user_ids, ["Officer <officer@example.org>"]);
+        assert_eq!(described.encryption.len(), 1, "{described:?}");
+        assert!(described.encryption[0].contains("25519"), "{described:?}");
     }
 
     #[test]

@@ -2,17 +2,20 @@
 //! nothing on disk.
 
 use super::Error;
+use super::acts::Registry;
 use super::census::Census;
+use super::ceremony;
+use super::ceremony::Wanted;
 use super::checkpoint::Signer;
 use super::checkpoint::Verifier;
+use super::current_key;
+use super::current_key::CurrentKey;
 use super::cursor::Malformed;
 use super::files;
 use super::keys;
+use super::keys::GENERATION_BYTES_MAX;
 use super::keys::Generation;
-use super::keys::Officer;
 use super::keys::Origin;
-use super::keys::Piece;
-use super::keys::Subset;
 use super::layout::ArchiveId;
 use super::layout::Layout;
 use super::leaf::Epoch;
@@ -24,15 +27,12 @@ use super::log::Log;
 use super::officers::Certificate;
 use super::recovery;
 use super::settled::settled;
-use super::shares;
-use super::shares::Label;
 use super::tile::TreeHead;
 use super::tile::WIDTH;
 use crate::clock::Timestamp;
 use crate::crypto::Secret;
 use crate::crypto::hpke;
 use crate::crypto::random;
-use crate::crypto::sha256;
 use crate::durable;
 use crate::durable::Disk;
 use crate::journal::Leaf;
@@ -90,6 +90,10 @@ pub(super) struct State {
     pub newest: Newest,
     /// Every ACCEPT and RESULT below is in segments.
     pub settled: u64,
+    /// What is sealed from now on is sealed to this generation.
+    pub current_key: Arc<CurrentKey>,
+    /// What the act leaves say, as of the newest of them that was read.
+    pub acts: Arc<Registry>,
     /// Whether the leftovers of a crash have been looked for.
     pub swept: bool,
 }
@@ -104,8 +108,6 @@ pub(super) struct Inner {
     pub disk: Arc<dyn Disk>,
     pub layout: Layout,
     pub epoch: Epoch,
-    pub generation: Generation,
-    pub public: hpke::PublicKey,
     /// Only with the host key.
     pub signer: Option<Signer>,
     pub state: Mutex<State>,
@@ -138,14 +140,16 @@ impl Archive {
         let signer = Signer::new(&archive, &seed)?;
         let epoch =
             Epoch { archive, created: options.now, uid_base: options.uid_base, log_public: signer.verifier().public() };
-        let generation = first_generation(archive, options)?.encode();
+        let CreateOptions { officers, threshold, now, .. } = *options;
+        let generation = ceremony::first(archive, &Wanted { officers, threshold, origin: Origin::Gateway, now })?;
+        let leaves = first_leaves(&epoch, &generation).ok_or(Error::Bug("a first leaf is too long"))?;
         let log_key = keys::seal_log_key(host_key, &archive, &seed)?;
         for dir in [layout.segments(), layout.key_copies(), layout.covers()] {
             disk.create_dir(&dir).map_err(|e| Error::io(layout.name(&dir), e))?;
         }
-        let leaves = first_leaves(&epoch, &generation, options).ok_or(Error::Bug("a first leaf is too long"))?;
         let vkey = signer.verifier().vkey().into_bytes();
-        let mut new = vec![(layout.generation(1), generation), (layout.log_key(), log_key), (layout.vkey(), vkey)];
+        let mut new =
+            vec![(layout.generation(1), generation.encode()), (layout.log_key(), log_key), (layout.vkey(), vkey)];
         new.extend(recovery::files(&layout));
         files::write_new(disk.as_ref(), &new).map_err(|e| Error::io("keys", e))?;
         Log::empty().extend(disk.as_ref(), &layout, &signer, leaves)?;
@@ -175,23 +179,14 @@ impl Archive {
     fn load(disk: Arc<dyn Disk>, layout: Layout, epoch: Epoch, signer: Option<Signer>) -> Result<Archive, Error> {
         let verifier = Verifier::new(&epoch.archive, epoch.log_public);
         let log = Log::load(disk.as_ref(), &layout, &verifier)?;
-        let generation = Generation::load(disk.as_ref(), &layout, 1)?;
-        let path = layout.generation(1);
-        let public = generation.public_key().map_err(|what| Error::damaged(layout.name(&path), what))?;
         let newest = newest(disk.as_ref(), &layout, log.size())?;
         let settled = settled(disk.as_ref(), &layout, log.size(), newest.seal.as_ref(), 0);
-        let state = Mutex::new(State { log, newest, settled, swept: false });
-        let inner = Inner {
-            disk,
-            layout,
-            epoch,
-            generation,
-            public,
-            signer,
-            state,
-            pass: Mutex::new(()),
-            census: Mutex::default(),
-        };
+        let current_key = CurrentKey::find(disk.as_ref(), &layout, &epoch.archive, log.size())?;
+        current_key.check_sealed(disk.as_ref(), &layout, newest.seal.as_ref())?;
+        let (current_key, acts) = (Arc::new(current_key), Arc::default());
+        let state = Mutex::new(State { log, newest, settled, current_key, acts, swept: false });
+        let (pass, census) = (Mutex::new(()), Mutex::default());
+        let inner = Inner { disk, layout, epoch, signer, state, pass, census };
         Ok(Archive { inner: Arc::new(inner) })
     }
 
@@ -199,12 +194,15 @@ impl Archive {
     pub fn refresh(&self) -> Result<(), Error> {
         let _pass = lock(&self.inner.pass);
         let verifier = Verifier::new(&self.inner.epoch.archive, self.inner.epoch.log_public);
-        let log = Log::load(self.inner.disk.as_ref(), &self.inner.layout, &verifier)?;
-        let newest = newest(self.inner.disk.as_ref(), &self.inner.layout, log.size())?;
-        let settled = settled(self.inner.disk.as_ref(), &self.inner.layout, log.size(), newest.seal.as_ref(), 0);
+        let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
+        let log = Log::load(disk, layout, &verifier)?;
+        let newest = newest(disk, layout, log.size())?;
+        let settled = settled(disk, layout, log.size(), newest.seal.as_ref(), 0);
+        let current_key = CurrentKey::find(disk, layout, &self.inner.epoch.archive, log.size())?;
         let mut state = lock(&self.inner.state);
         state.log = log;
         state.newest = newest;
+        state.current_key = Arc::new(current_key);
         state.settled = settled;
         Ok(())
     }
@@ -221,9 +219,26 @@ impl Archive {
     pub fn uid_base(&self) -> u32 {
         self.inner.epoch.uid_base
     }
-    /// The public half of the archive key: seals segment keys and journal keys.
+    /// The public half of the newest archive key: seals segment keys and journal keys.
     pub fn public_key(&self) -> hpke::PublicKey {
-        self.inner.public.clone()
+        self.current_key().public.clone()
+    }
+    /// The newest generation of the archive key.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.current_key().generation.clone()
+    }
+    /// The generations of the archive key up to this one, as far as their files can be read; ascending.
+    pub fn generations(&self, newest: u32) -> Result<Vec<Arc<Generation>>, Error> {
+        let (disk, layout) = (self.inner.disk.as_ref(), &self.inner.layout);
+        let numbers = current_key::numbers(disk, layout)?.into_iter().filter(|number| *number <= newest);
+        let read = |number| {
+            let octets = files::read(disk, &layout.generation(number), GENERATION_BYTES_MAX).ok()?;
+            Generation::parse(&octets).ok().filter(|g| g.number == number && g.archive == self.id()).map(Arc::new)
+        };
+        Ok(numbers.filter_map(read).collect())
+    }
+    pub(super) fn current_key(&self) -> Arc<CurrentKey> {
+        lock(&self.inner.state).current_key.clone()
     }
     /// Leaves in the signed log: what `Journal::open` calls `leaves_before`.
     pub fn log_size(&self) -> u64 {
@@ -277,36 +292,8 @@ impl Archive {
     }
 }
 
-fn first_generation(archive: ArchiveId, options: &CreateOptions<'_>) -> Result<Generation, Error> {
-    let (private, public) = hpke::generate()?;
-    let number = 1;
-    let bad_count = |_| Error::Officer("1 to 7 officers, and at least 1 of them to open".into());
-    let sets = shares::subsets(options.officers.len(), usize::from(options.threshold)).map_err(bad_count)?;
-    let mut subsets = Vec::with_capacity(sets.len());
-    for members in sets {
-        let pieces = shares::split(private.expose(), members.len())?;
-        let seal = |(&officer, piece): (&u8, &Secret<32>)| {
-            let text = Label { archive, generation: number, members: &members, officer }.text(piece);
-            options.officers[usize::from(officer)].seal(text.expose(), options.now).map(Piece)
-        };
-        let pieces = members.iter().zip(&pieces).map(seal).collect::<Result<_, _>>()?;
-        subsets.push(Subset { members, pieces });
-    }
-    let officer = |c: &Certificate| Ok(Officer { fingerprint: c.fingerprint(), certificate: c.octets()? });
-    let officers = options.officers.iter().map(officer).collect::<Result<_, Error>>()?;
-    let threshold = options.threshold;
-    Ok(Generation { archive, number, public: public.octets(), origin: Origin::Gateway, threshold, officers, subsets })
-}
-
-fn first_leaves(epoch: &Epoch, generation: &[u8], options: &CreateOptions<'_>) -> Option<Vec<Vec<u8>>> {
-    let key = Key {
-        generation: 1,
-        file: sha256(generation),
-        origin: Origin::Gateway,
-        threshold: options.threshold,
-        officers: u8::try_from(options.officers.len()).ok()?,
-    };
-    Some(vec![epoch.to_leaf()?.octets(), key.to_leaf()?.octets()])
+fn first_leaves(epoch: &Epoch, generation: &Generation) -> Option<Vec<Vec<u8>>> {
+    Some(vec![epoch.to_leaf()?.octets(), Key::of(generation).to_leaf()?.octets()])
 }
 
 /// The SEAL leaf of a leaf's octets; `None` for another kind.

@@ -88,10 +88,23 @@ impl Archive {
         self.seal_with(&Means { journal, clock, summarize })
     }
 
+    /// Seals what stands below this leaf, which must be durable.
+    pub fn seal_below(&self, target: u64, journal: &Journal, clock: &dyn Clock) -> Result<SealReport, Error> {
+        self.seal_to(target, &Means { journal, clock, summarize })
+    }
+
     pub(super) fn seal_with(&self, means: &Means<'_>) -> Result<SealReport, Error> {
+        self.seal_to(means.journal.durable_leaves(), means)
+    }
+
+    fn seal_to(&self, target: u64, means: &Means<'_>) -> Result<SealReport, Error> {
         let _pass = lock(&self.inner.pass);
+        self.seal_locked(target, means)
+    }
+
+    /// The same for who holds the pass.
+    pub(super) fn seal_locked(&self, target: u64, means: &Means<'_>) -> Result<SealReport, Error> {
         self.catch_up(means.journal)?;
-        let target = means.journal.durable_leaves();
         let mut report = SealReport::default();
         while let Some(seals) = self.pass(means, target)? {
             seals.iter().for_each(|seal| report.add(seal));
@@ -175,7 +188,7 @@ impl Archive {
         let mut writer = SegmentWriter::begin(file, plan, key).map_err(Error::data)?;
         // crash point seal-1: the data object grows.
         for entry in &content.messages {
-            add_message(&mut writer, means, entry, pass.slice(entry.accepted_at), pass.through)?;
+            add_message(&mut writer, means, entry, pass.slice(entry.internal_date), pass.through)?;
         }
         for (accept_index, results) in &content.late {
             add_event(&mut writer, &segment, *accept_index, results)?;
@@ -185,9 +198,10 @@ impl Archive {
     }
 
     pub(super) fn wrap(&self, key: &SegmentKey, segment: &SegmentId) -> Result<Wrap, Error> {
-        let generation = self.inner.generation.number;
+        let newest = self.current_key();
+        let generation = newest.generation.number;
         let aad = wrap_aad(self.id().octets(), segment.octets(), generation);
-        Ok(Wrap { generation, sealed: self.inner.public.seal(WRAP_LABEL, &aad, key.expose())? })
+        Ok(Wrap { generation, sealed: newest.public.seal(WRAP_LABEL, &aad, key.expose())? })
     }
 
     /// Gives the data objects their names, with key objects and covers beside them, and reads all back.
@@ -262,7 +276,7 @@ impl Pass {
     }
 
     /// The slice of its month's mailbox that the next message goes to.
-    fn slice(&mut self, accepted_at: Timestamp) -> u32 {
+    pub fn slice(&mut self, accepted_at: Timestamp) -> u32 {
         let before = self.months.entry(month_of(accepted_at)).or_default();
         *before += 1;
         slice_after(*before - 1)
@@ -329,15 +343,18 @@ fn add_message(
             record: journal::encode(result),
         })
         .collect();
-    let meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), results, unread(&octets));
+    // Lists, searches and mailboxes are about what people read.
+    let readable = entry.readable(&octets);
+    let meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), results, unread(readable));
     writer.message(&Message {
         mek: entry.mek().ok_or(Error::Bug("a message to be sealed has no key"))?,
         accept_index: entry.accept_index,
         id: entry.id,
         accepted_at: entry.accepted_at,
+        month: month_of(entry.internal_date),
         slice,
         octets: &octets,
-        meta: &fenced::encode(meta, &entry.id, &octets, means.summarize),
+        meta: &fenced::encode(meta, &entry.id, readable, means.summarize),
     })
 }
 

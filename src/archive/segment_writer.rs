@@ -9,7 +9,6 @@ use super::data_object::Trailer;
 use super::directory::Directory;
 use super::directory::EventEntry;
 use super::directory::MessageEntry;
-use super::directory::month_of;
 use super::key_object::KeyObject;
 use super::key_object::Slot;
 use super::key_object::Wrap;
@@ -90,7 +89,9 @@ pub struct Message<'a> {
     pub id: MailId,
     /// When it was accepted.
     pub accepted_at: Timestamp,
-    /// The slice of its month's mailbox.
+    /// The month of its mailbox, by INTERNALDATE: year * 12 + month - 1.
+    pub month: u32,
+    /// The slice of that.
     pub slice: u32,
     /// As received.
     pub octets: &'a [u8],
@@ -160,7 +161,7 @@ impl SegmentWriter {
             accept_index: message.accept_index,
             id: message.id,
             accepted_at: message.accepted_at,
-            month: month_of(message.accepted_at),
+            month: message.month,
             slice: message.slice,
             octets: message.octets.len() as u64,
             offset,

@@ -33,7 +33,9 @@ pub struct Status {
     pub sealed_through: u64,
     /// The newest checkpoint.
     pub tree: TreeHead,
-    /// Fingerprints of the officers' certificates.
+    /// The newest generation of the archive key.
+    pub generation: u32,
+    /// Fingerprints of its officers' certificates.
     pub officers: Vec<String>,
     /// Officers needed to open.
     pub threshold: u8,
@@ -47,7 +49,7 @@ impl Archive {
     /// The numbers now. Pending messages are counted from the log and, if given, the journal.
     pub fn status(&self, journal: Option<&Journal>) -> Result<Status, Error> {
         let totals = self.last_segment().map(|info| info.seal.totals).unwrap_or_default();
-        let generation = &self.inner.generation;
+        let generation = self.generation();
         Ok(Status {
             id: self.id().to_string(),
             created: self.created(),
@@ -58,6 +60,7 @@ impl Archive {
             pending: self.pending(journal)?,
             sealed_through: self.sealed_through(),
             tree: self.tree_head(),
+            generation: generation.number,
             officers: generation.officers.iter().map(|o| o.fingerprint.clone()).collect(),
             threshold: generation.threshold,
             origin: generation.origin,

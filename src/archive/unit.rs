@@ -12,6 +12,7 @@ use crate::crypto::aead;
 use crate::crypto::kdf;
 use crate::crypto::random;
 use crate::crypto::stream;
+use std::cell::RefCell;
 use std::io;
 
 /// Units of a segment at most.
@@ -121,8 +122,23 @@ impl Place {
 pub fn decompress(frame: &[u8], most: u64) -> Result<Vec<u8>, Malformed> {
     let size = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten().ok_or(Malformed("no zstd frame"))?;
     let size = usize::try_from(size).ok().filter(|_| size <= most).ok_or(Malformed("more octets than allowed"))?;
-    let octets = zstd::bulk::decompress(frame, size).map_err(|_| Malformed("zstd frame does not decompress"))?;
+    let octets = decompressed(frame, size).map_err(|_| Malformed("zstd frame does not decompress"))?;
     if octets.len() == size { Ok(octets) } else { Err(Malformed("zstd frame of another length")) }
+}
+
+thread_local! {
+    /// Its memory is reused, never its state: every frame starts afresh. To make it takes longer than to read a small message with it.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompressed(frame: &[u8], size: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(zstd::bulk::Decompressor::new()?),
+        };
+        decompressor.decompress(frame, size)
+    })
 }
 
 /// Compresses and encrypts parts. The compressor's memory is reused, never its state: every frame starts afresh.
@@ -195,5 +211,9 @@ mod tests {
         let frame = zstd::bulk::compress(&[0; 1000], 3).expect("compressed");
         assert!(decompress(&frame, 999).is_err() && decompress(&frame, 1000).is_ok());
         assert!(decompress(&frame[..frame.len() - 1], 1000).is_err());
+        assert!(
+            decompress(&frame, 1000).is_ok_and(|octets| octets == [0; 1000]),
+            "one that failed leaves nothing behind"
+        );
     }
 }

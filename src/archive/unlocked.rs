@@ -1,22 +1,28 @@
 //! The archive unlocked by officers: reads directories, metas and octets. Never writes; the secret lives only here.
 
 use super::Error;
+use super::acts::is_dead;
+use super::ceremony::ArchiveSecrets;
+use super::current_key;
 use super::directory::Directory;
+use super::files;
+use super::gathering::Encrypted;
+use super::gathering::Gathering;
+use super::gathering::Purpose;
+use super::keys::GENERATION_BYTES_MAX;
+use super::keys::Generation;
 use super::meta::Event;
 use super::meta::Meta;
-use super::officers;
+use super::officers::OfficerKey;
 use super::officers::OfficerSecret;
 use super::open::Archive;
 use super::open::SegmentInfo;
 use super::open::lock;
 use super::segment_reader::ArchiveKeys;
 use super::segment_reader::OpenSegment;
-use super::shares;
-use super::shares::Label;
+use super::shares::Share;
 use crate::clock::Timestamp;
-use crate::crypto::Secret;
 use crate::crypto::SecretBytes;
-use crate::crypto::hpke::PrivateKey;
 use crate::journal::Accept;
 use crate::mail::MailId;
 use std::collections::VecDeque;
@@ -53,7 +59,7 @@ pub struct Unlocked {
 struct Inner {
     archive: Archive,
     keys: ArchiveKeys,
-    /// Newest use last.
+    /// CurrentKey use last.
     open: Mutex<VecDeque<(u64, Arc<OpenSegment>)>>,
 }
 
@@ -65,53 +71,67 @@ impl Archive {
 
     /// Unlocks with the keys of as many officers as it takes.
     pub fn unlock_together(&self, secrets: &[OfficerSecret<'_>]) -> Result<Unlocked, Error> {
-        let private = self.archive_secret(secrets)?;
-        let keys = ArchiveKeys::from([(self.inner.generation.number, private)]);
+        let parse = |secret: &OfficerSecret<'_>| OfficerKey::parse(secret.key, secret.passphrase);
+        let mut keys = secrets.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let generation = self.generation();
+        let shares = generation.shares_by(&mut keys, Purpose::Open)?;
+        let mut gathering = Gathering::new(generation);
+        gathering.add(&shares)?;
+        self.unlocked(gathering.secrets_now()?)
+    }
+
+    /// Unlocks with secrets that officers' shares made.
+    pub fn unlocked(&self, mut secrets: ArchiveSecrets) -> Result<Unlocked, Error> {
+        let newest = self.generation();
+        if secrets.generation() != newest.number {
+            return Err(Error::GenerationMissing { generation: newest.number });
+        }
+        // A secret that is not what its generation's file says opens nothing, and would pass for damage of what it does not open.
+        secrets.retain(|number, key| {
+            let public = if number == newest.number { Some(newest.public.clone()) } else { self.public_of(number) };
+            public.is_none_or(|public| key.public().is_ok_and(|derived| derived.octets() == public))
+        });
+        let keys = secrets.into_keys();
         let inner = Inner { archive: self.clone(), keys, open: Mutex::new(VecDeque::new()) };
         Ok(Unlocked { inner: Arc::new(inner) })
     }
 
     /// With the archive key itself: what thousands of simulated archives have in common.
     #[cfg(test)]
-    pub(super) fn unlock_by_key(&self, private: &PrivateKey) -> Unlocked {
-        let keys = ArchiveKeys::from([(self.inner.generation.number, private.clone())]);
+    pub(super) fn unlock_by_key(&self, private: &crate::crypto::hpke::PrivateKey) -> Unlocked {
+        let keys = ArchiveKeys::from([(self.generation().number, private.clone())]);
         Unlocked { inner: Arc::new(Inner { archive: self.clone(), keys, open: Mutex::new(VecDeque::new()) }) }
     }
 
-    /// The archive key's secret, proved by the public half that it has.
-    pub(super) fn archive_secret(&self, secrets: &[OfficerSecret<'_>]) -> Result<PrivateKey, Error> {
-        let generation = &self.inner.generation;
-        let mut present: Vec<Option<&OfficerSecret<'_>>> = vec![None; generation.officers.len()];
-        for secret in secrets {
-            let fingerprint = officers::fingerprint(secret.key)?;
-            let number = generation.officers.iter().position(|o| o.fingerprint == fingerprint);
-            let number =
-                number.ok_or_else(|| Error::Officer(format!("{fingerprint} is no officer of this archive")))?;
-            present[number] = Some(secret);
-        }
-        let here = |members: &[u8]| members.iter().all(|&m| present.get(usize::from(m)).is_some_and(Option::is_some));
-        let subset = generation.subsets.iter().find(|s| here(&s.members)).ok_or_else(|| {
-            Error::Officer(format!("{} officers are needed, {} are here", generation.threshold, secrets.len()))
-        })?;
-        let mut pieces = Vec::with_capacity(subset.members.len());
-        for (&officer, piece) in subset.members.iter().zip(&subset.pieces) {
-            let label = Label { archive: self.id(), generation: generation.number, members: &subset.members, officer };
-            let secret = present[usize::from(officer)].ok_or(Error::KeyMissing)?;
-            pieces.push(open_piece(&piece.0, secret, &label)?);
-        }
-        let private = PrivateKey::new(shares::combine(&pieces));
-        if private.public()?.octets() == generation.public {
-            return Ok(private);
-        }
-        Err(Error::Officer("the pieces do not make the archive key".into()))
+    /// The public half in an older generation's file, if that can be read.
+    fn public_of(&self, number: u32) -> Option<Vec<u8>> {
+        let path = self.inner.layout.generation(number);
+        let octets = files::read(self.inner.disk.as_ref(), &path, GENERATION_BYTES_MAX).ok()?;
+        let generation = Generation::parse(&octets).ok()?;
+        (generation.archive == self.id() && generation.number == number).then_some(generation.public)
     }
 }
 
-fn open_piece(piece: &[u8], secret: &OfficerSecret<'_>, label: &Label<'_>) -> Result<Secret<32>, Error> {
-    let number = u32::from(label.officer) + 1;
-    let text = officers::open(piece, secret)?
-        .ok_or_else(|| Error::Officer(format!("the piece of officer {number} is encrypted to another key")))?;
-    label.parse(&text).map_err(|what| Error::Officer(format!("the piece of officer {number}: {what}")))
+impl Generation {
+    /// What officers decrypt with the keys that are here. All of them must be this generation's officers.
+    pub fn shares_by(&self, keys: &mut [OfficerKey], purpose: Purpose) -> Result<Vec<Share>, Error> {
+        let mut present = Vec::new();
+        for key in &*keys {
+            let fingerprint = key.fingerprint();
+            let number = self.officers.iter().position(|o| o.fingerprint == fingerprint);
+            let number =
+                number.ok_or_else(|| Error::Officer(format!("{fingerprint} is no officer of this archive")))?;
+            present.push(number as u8);
+        }
+        let mut shares = Vec::new();
+        for Encrypted { officer, message, .. } in self.pieces_for(&present, purpose) {
+            let at = present.iter().position(|number| *number == officer).ok_or(Error::KeyMissing)?;
+            let wrong = |what: &str| Error::Officer(format!("the piece of officer {}: {what}", u32::from(officer) + 1));
+            let text = keys[at].decrypt(message)?.ok_or_else(|| wrong("it is encrypted to another key"))?;
+            shares.extend(Share::parse_all(text.expose()).map_err(|what| wrong(&what.to_string()))?);
+        }
+        Ok(shares)
+    }
 }
 
 impl Unlocked {
@@ -149,27 +169,35 @@ impl Unlocked {
 
     /// What is kept with a message.
     pub fn meta(&self, segment: &SegmentInfo, slot: u32) -> Result<Meta, Error> {
-        self.open(segment)?.meta(slot)
+        self.open_unit(segment, slot)?.meta(slot)
     }
     /// A message's record of acceptance alone, where the rest of what is kept with it cannot be read.
     pub fn accept(&self, segment: &SegmentInfo, slot: u32) -> Result<Accept, Error> {
-        self.open(segment)?.accept(slot)
+        self.open_unit(segment, slot)?.accept(slot)
     }
     /// A message's octets as received.
     pub fn octets(&self, segment: &SegmentInfo, slot: u32) -> Result<Vec<u8>, Error> {
-        self.open(segment)?.octets(slot)
+        self.open_unit(segment, slot)?.octets(slot)
     }
     /// The events of a segment: results of messages sealed before.
     pub fn events(&self, segment: &SegmentInfo) -> Result<Vec<Event>, Error> {
         let open = self.open(segment)?;
         let Directory { messages, events } = open.directory();
         let first = messages.len() as u32;
-        (first..first + events.len() as u32).map(|slot| open.event(slot)).collect()
+        let read = |slot| match self.archive().is_gone(&segment.seal.segment, slot)? {
+            true => Err(Error::Erased),
+            false => open.event(slot),
+        };
+        let events = (first..first + events.len() as u32).map(read);
+        events.filter(|event| !matches!(event, Err(Error::Erased))).collect()
     }
     /// Where a message lies, by its id; looks from the newest segment back.
     pub fn find(&self, id: &MailId) -> Result<Option<(SegmentInfo, u32)>, Error> {
         for segment in self.segments()?.into_iter().rev() {
-            let open = self.open(&segment)?;
+            let open = match self.open(&segment) {
+                Err(Error::Erased) => continue,
+                open => open?,
+            };
             if let Some(slot) = open.directory().messages.iter().position(|entry| entry.id == *id) {
                 return Ok(Some((segment, slot as u32)));
             }
@@ -177,8 +205,36 @@ impl Unlocked {
         Ok(None)
     }
 
-    /// The segment, opened now or lately.
+    /// Generations of the archive key up to the newest whose secret is not here: what was sealed to them alone stays closed.
+    pub fn absent(&self) -> Vec<u32> {
+        (1..=self.inner.archive.generation().number).filter(|number| !self.inner.keys.contains_key(number)).collect()
+    }
+
+    /// Says which generation a segment asks for that this was not unlocked with.
+    fn missing(&self, segment: &SegmentInfo, error: Error) -> Error {
+        let archive = &self.inner.archive.inner;
+        let wrapped = || current_key::wrapped_to(archive.disk.as_ref(), &archive.layout, &segment.seal.segment);
+        match error {
+            Error::KeyMissing => {
+                wrapped().map_or(Error::KeyMissing, |generation| Error::GenerationMissing { generation })
+            }
+            other => other,
+        }
+    }
+
+    /// The segment of a unit; what an act took is not read, be its key still in memory or on the disk.
+    fn open_unit(&self, segment: &SegmentInfo, slot: u32) -> Result<Arc<OpenSegment>, Error> {
+        if self.archive().is_gone(&segment.seal.segment, slot)? {
+            return Err(Error::Erased);
+        }
+        self.open(segment)
+    }
+
+    /// The segment, opened now or lately; `Erased` when nothing of it is left.
     pub(super) fn open(&self, segment: &SegmentInfo) -> Result<Arc<OpenSegment>, Error> {
+        if is_dead(&*self.archive().acts()?, &segment.seal) {
+            return Err(Error::Erased);
+        }
         let mut cache = lock(&self.inner.open);
         if let Some(at) = cache.iter().position(|(index, _)| *index == segment.seal_index) {
             let found = cache.remove(at).ok_or(Error::Bug("a cached segment vanished"))?;
@@ -189,7 +245,8 @@ impl Unlocked {
         let archive = &self.inner.archive.inner;
         let disk = archive.disk.as_ref();
         let keys = &self.inner.keys;
-        let open = Arc::new(OpenSegment::open(disk, &archive.layout, &archive.epoch, &segment.seal, keys)?);
+        let opened = OpenSegment::open(disk, &archive.layout, &archive.epoch, &segment.seal, keys);
+        let open = Arc::new(opened.map_err(|e| self.missing(segment, e))?);
         cache = lock(&self.inner.open);
         cache.push_back((segment.seal_index, open.clone()));
         if cache.len() > OPEN_SEGMENTS_MAX {

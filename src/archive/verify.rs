@@ -1,22 +1,33 @@
 //! Verifying an archive: everything a file could be wrong in, one finding per fault. Reads only, trusts nothing but the
 //! signature on the checkpoint and, where one is brought, a checkpoint from outside.
 
+use super::acts::Act;
+use super::acts::Registry;
+use super::acts::is_dead;
 use super::checkpoint::NOTE_BYTES_MAX;
 use super::checkpoint::Verifier;
 use super::files;
 use super::keys;
-use super::keys::GENERATION_BYTES_MAX;
 use super::layout::Layout;
+use super::leaf::Anchor;
 use super::leaf::Epoch;
 use super::leaf::Key;
+use super::leaf::Seal;
 use super::log;
 use super::open::SegmentInfo;
 use super::tile::TreeHead;
+use super::timestamp::Authorities;
 use super::unlocked::Unlocked;
+use super::verify_acts;
+use super::verify_anchors;
 use super::verify_deep;
+use super::verify_deep::Depth;
+use super::verify_keys;
 use super::verify_log;
+use super::verify_objects;
+use super::verify_objects::Reading;
 use super::verify_segments;
-use crate::crypto::sha256;
+use crate::crypto::Digest;
 use crate::durable::Disk;
 use crate::journal::Leaf;
 use crate::journal::LeafEntry;
@@ -42,7 +53,7 @@ pub enum FaultKind {
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The level that found it: 0 or 2.
+    /// The level that found it: 0, 1 or 2.
     pub level: u8,
     /// A file relative to the archive, or `leaf N`.
     pub object: String,
@@ -63,14 +74,24 @@ pub struct Report {
     pub covered: u64,
     /// Of these, above the last seal pass.
     pub pending: u64,
-    /// Tombs of erased messages.
+    /// Messages erased by order.
     pub erased: u64,
-    /// Tombs of expired messages.
+    /// Messages expired.
     pub expired: u64,
     /// Leaves inside declared gaps.
     pub gaps: u64,
     /// ACCEPT leaves that should be in a segment and are in none.
     pub missing: u64,
+    /// Heads of the read audit that the log states, in its order: index of the leaf, records, chain.
+    pub audit_heads: Vec<(u64, u64, Digest)>,
+    /// Time stamps.
+    pub anchors: u64,
+    /// Octets of data objects that were read.
+    pub bytes: u64,
+    /// Units that were opened.
+    pub opened: u64,
+    /// It was ended before all was read.
+    pub stopped: bool,
 }
 
 impl Report {
@@ -103,12 +124,18 @@ impl Report {
 /// What to verify besides the files.
 #[derive(Default)]
 pub struct VerifyOptions<'a> {
-    /// With it, level 2: every unit is opened.
+    /// With it, level 1 or 2: units are opened.
     pub unlocked: Option<&'a Unlocked>,
+    /// Which of them.
+    pub depth: Depth,
     /// A checkpoint kept elsewhere: the log must be a continuation of it.
     pub checkpoint: Option<&'a [u8]>,
     /// The journal's leaves from the end of the log on, in order.
     pub journal: &'a [LeafEntry],
+    /// Whose time stamps are believed; without, the signature of each holds or not, whoever made it.
+    pub authorities: Option<&'a Authorities>,
+    /// How data objects are read.
+    pub reading: Reading<'a>,
 }
 
 /// What a leaf is to the check of completeness.
@@ -132,6 +159,8 @@ pub(super) struct Facts {
     pub keys: Vec<(u64, Key)>,
     pub seals: Vec<SegmentInfo>,
     pub gaps: Vec<(u64, u64)>,
+    pub acts: Vec<(u64, Act)>,
+    pub anchors: Vec<(u64, Anchor)>,
 }
 
 impl Facts {
@@ -142,6 +171,15 @@ impl Facts {
         if seen.is_none() {
             report.add(0, format!("leaf {index}"), FaultKind::Inconsistent, "a leaf that cannot be read");
         }
+    }
+    fn audit_heads(&self) -> Vec<(u64, u64, Digest)> {
+        let head = |(index, anchor): &(u64, Anchor)| match anchor {
+            Anchor::AuditHead { records, chain } => Some((*index, *records, *chain)),
+            Anchor::TimeStamp { .. } => None,
+        };
+        let mut heads: Vec<_> = self.anchors.iter().filter_map(head).collect();
+        heads.sort_unstable();
+        heads
     }
     /// Whether a GAP leaf declares that what the leaf at `index` meant is lost.
     pub fn in_gap(&self, index: u64) -> bool {
@@ -161,11 +199,21 @@ impl Facts {
             LeafKind::Epoch if index == 0 => self.epoch = Some(Epoch::from_body(&leaf.body).ok()?),
             LeafKind::Key => self.keys.push((index, Key::from_body(&leaf.body).ok()?)),
             LeafKind::Seal => {
-                let seal = super::leaf::Seal::from_body(&leaf.body).ok()?;
+                let mut seal = super::leaf::Seal::from_body(&leaf.body).ok()?;
+                let counted = seal.months.iter().fold(0u64, |sum, (_, messages)| sum.saturating_add(*messages));
+                if counted != seal.totals.messages {
+                    return None;
+                }
+                // Each leaf has all months so far, and a long archive has many leaves: here only their sum counts.
+                seal.months = Vec::new();
                 self.seals.push(SegmentInfo { seal_index: index, seal });
             }
+            LeafKind::Anchor => self.anchors.push((index, Anchor::from_body(&leaf.body).ok()?)),
             LeafKind::Gap => self.gaps.push(leaf.gap_range()?),
-            kind if kind.is_act() => return Some(Seen::Act),
+            kind if kind.is_act() => {
+                self.acts.push((index, Act::of_leaf(&leaf.octets())?.ok()?));
+                return Some(Seen::Act);
+            }
             _ => {}
         }
         Some(Seen::Other)
@@ -175,46 +223,77 @@ impl Facts {
 /// Times that a verification starts over because a seal pass changed the log under it.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Verifies the archive in `dir`: level 0, and level 2 where it is unlocked. A gateway may be sealing meanwhile.
+/// Verifies the archive in `dir`: level 0, and above that where it is unlocked. A gateway may be sealing meanwhile.
 pub fn verify(disk: &dyn Disk, dir: &Path, options: &VerifyOptions<'_>) -> Report {
     let layout = Layout::new(dir);
     let checkpoint = || files::read(disk, &layout.checkpoint(), NOTE_BYTES_MAX).ok();
     let mut report = Report::default();
+    let mut known = None;
     for _ in 0..ATTEMPTS_MAX {
         let before = checkpoint();
-        report = verify_once(disk, &layout, options);
+        report = Report::default();
+        known = verify_small(disk, &layout, options, &mut report);
         if report.is_ok() || before == checkpoint() {
             break;
         }
     }
+    let Some((epoch, facts, registry)) = known else { return report };
+    // A data object that nothing opens any more may be removed, and is, by expiry.
+    let is_due = |seal: &Seal| !is_dead(&registry, seal) || disk.exists(&layout.data(&seal.segment));
+    let seals: Vec<SegmentInfo> = facts.seals.iter().filter(|info| is_due(&info.seal)).cloned().collect();
+    verify_objects::verify(disk, &layout, &epoch, &seals, options.reading, &mut report);
+    if let Some(unlocked) = options.unlocked.filter(|_| !report.stopped) {
+        verify_deep::verify(unlocked, (&facts, options.journal), options.depth, &mut report);
+    }
     report
 }
 
-fn verify_once(disk: &dyn Disk, layout: &Layout, options: &VerifyOptions<'_>) -> Report {
+/// The log alone, for the heads of the read audit that it states.
+pub fn verify_heads(disk: &dyn Disk, dir: &Path, journal: &[LeafEntry]) -> Report {
+    let layout = Layout::new(dir);
     let mut report = Report::default();
-    let Some(Anchors { epoch, verifier, head }) = anchors(disk, layout, &mut report) else { return report };
+    let Some(Anchors { head, .. }) = anchors(disk, &layout, &mut report) else { return report };
     let mut facts = Facts::default();
-    let whole = verify_log::verify(disk, layout, &head, &mut facts, &mut report);
-    for entry in options.journal.iter().filter(|entry| entry.index >= head.size) {
+    verify_log::verify(disk, &layout, &head, &mut facts, &mut report);
+    for entry in journal.iter().filter(|entry| entry.index >= head.size) {
         facts.take(entry.index, &entry.octets, &mut report);
     }
+    report.audit_heads = facts.audit_heads();
+    report
+}
+
+/// Everything but the data objects. The epoch and what the leaves say, and what acts took, where that can be known.
+fn verify_small(
+    disk: &dyn Disk,
+    layout: &Layout,
+    options: &VerifyOptions<'_>,
+    report: &mut Report,
+) -> Option<(Epoch, Facts, Registry)> {
+    let Anchors { epoch, verifier, head } = anchors(disk, layout, report)?;
+    let mut facts = Facts::default();
+    let whole = verify_log::verify(disk, layout, &head, &mut facts, report);
+    for entry in options.journal.iter().filter(|entry| entry.index >= head.size) {
+        facts.take(entry.index, &entry.octets, report);
+    }
     facts.seals.sort_by_key(|info| info.seal_index);
-    let epoch = check_epoch(epoch, &facts, &mut report);
-    check_keys(disk, layout, &facts, &mut report);
+    report.audit_heads = facts.audit_heads();
+    facts.anchors.sort_by_key(|(index, _)| *index);
+    let epoch = check_epoch(epoch, &facts, report);
+    verify_keys::verify(disk, layout, epoch.as_ref(), &facts, report);
     // With damaged tiles earlier roots cannot be computed; the tiles have their findings.
     let history = if whole { History::Known } else { History::Damaged };
     if history == History::Known {
-        check_history(disk, layout, &head, &facts, &mut report);
+        check_history(disk, layout, &head, &facts, report);
     }
     if let Some(note) = options.checkpoint {
-        check_outside(disk, layout, (&verifier, &head), note, history, &mut report);
+        check_outside(disk, layout, (&verifier, &head), note, history, report);
     }
-    let Some(epoch) = epoch else { return report };
-    verify_segments::verify(disk, layout, &epoch, &facts, &mut report);
-    if let Some(unlocked) = options.unlocked {
-        verify_deep::verify(unlocked, &facts, options.journal, &mut report);
-    }
-    report
+    let anchored = verify_anchors::Log { disk, layout, verifier: &verifier, head: &head, is_whole: whole };
+    anchored.verify(&facts.anchors, options.authorities, report);
+    let epoch = epoch?;
+    let registry = verify_acts::verify(disk, layout, &epoch, &facts, report);
+    verify_segments::verify(disk, layout, &facts, &registry, report);
+    Some((epoch, facts, registry))
 }
 
 /// Whether earlier roots can be computed.
@@ -272,19 +351,6 @@ fn check_epoch(epoch: Option<Epoch>, facts: &Facts, report: &mut Report) -> Opti
         report.add(0, "archive", FaultKind::Inconsistent, "the log's first leaf says otherwise");
     }
     facts.epoch.clone().or(epoch)
-}
-
-fn check_keys(disk: &dyn Disk, layout: &Layout, facts: &Facts, report: &mut Report) {
-    for (index, key) in &facts.keys {
-        let path = layout.generation(key.generation);
-        match files::read(disk, &path, GENERATION_BYTES_MAX) {
-            Err(e) => report.unread(0, layout.name(&path), &e),
-            Ok(octets) if sha256(&octets) == key.file => {}
-            Ok(_) => {
-                report.add(0, layout.name(&path), FaultKind::Changed, format!("leaf {index} has another hash"));
-            }
-        }
-    }
 }
 
 /// Every checkpoint that a SEAL leaf names was a head of this very log.

@@ -1,4 +1,5 @@
-//! Level 2: with the officers' key, every unit is opened and held against the leaves that commit to it.
+//! Levels 1 and 2: with the officers' key, units are opened and held against the leaves that commit to them; all of them, or a
+//! random sample.
 
 use super::Error;
 use super::directory::MessageEntry;
@@ -15,23 +16,81 @@ use super::verify::FaultKind;
 use super::verify::Report;
 use super::verify::Seen;
 use crate::crypto::Secret;
+use crate::crypto::random;
 use crate::crypto::sha256;
 use crate::journal::Leaf;
 use crate::journal::LeafEntry;
 use std::sync::Arc;
 
-const LEVEL: u8 = 2;
+/// A sample has one unit of each segment, and of the others one in this many.
+const SAMPLE_ONE_IN: u64 = 50;
 
-/// Opens everything.
-pub fn verify(unlocked: &Unlocked, facts: &Facts, journal: &[LeafEntry], report: &mut Report) {
+/// How much is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// A random sample: level 1.
+    Sample,
+    /// Every unit: level 2.
+    #[default]
+    Whole,
+}
+
+impl Depth {
+    fn level(self) -> u8 {
+        match self {
+            Depth::Sample => 1,
+            Depth::Whole => 2,
+        }
+    }
+}
+
+/// The slots of a segment that are opened.
+enum Chosen {
+    All,
+    /// What nobody can know before: a seed of the kernel's.
+    Sample {
+        seed: [u8; 32],
+        always: u64,
+    },
+}
+
+impl Chosen {
+    fn of(depth: Depth, units: u64) -> Chosen {
+        match (depth, random::bytes::<32>()) {
+            (Depth::Sample, Ok(seed)) => Chosen::Sample { seed, always: number(&seed, u64::MAX) % units.max(1) },
+            // Without randomness nothing can be left out.
+            _ => Chosen::All,
+        }
+    }
+    fn has(&self, slot: u32) -> bool {
+        match self {
+            Chosen::All => true,
+            Chosen::Sample { seed, always } => {
+                u64::from(slot) == *always || number(seed, u64::from(slot)).is_multiple_of(SAMPLE_ONE_IN)
+            }
+        }
+    }
+}
+
+/// A number that the seed and a slot give.
+fn number(seed: &[u8; 32], slot: u64) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(&[&seed[..], &slot.to_be_bytes()].concat());
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Opens units of every segment.
+pub fn verify(unlocked: &Unlocked, (facts, journal): (&Facts, &[LeafEntry]), depth: Depth, report: &mut Report) {
     let archive = &unlocked.archive().inner;
     let size = unlocked.archive().log_size();
+    let level = depth.level();
     let leaves = Leaves::new(archive.disk.as_ref(), &archive.layout, size);
-    let mut deep = Deep { unlocked, facts, leaves, journal };
+    let mut deep = Deep { unlocked, facts, depth, leaves, journal };
     for info in &facts.seals {
         let name = archive.layout.name(&archive.layout.data(&info.seal.segment));
         match unlocked.open(info) {
-            Err(e) => report.error(LEVEL, &name, &e),
+            // What became of it is level 0's.
+            Err(Error::Erased) => {}
+            Err(e) => report.error(level, &name, &e),
             Ok(open) => deep.segment(&name, info, &open, report),
         }
     }
@@ -40,6 +99,7 @@ pub fn verify(unlocked: &Unlocked, facts: &Facts, journal: &[LeafEntry], report:
 struct Deep<'a> {
     unlocked: &'a Unlocked,
     facts: &'a Facts,
+    depth: Depth,
     leaves: Leaves<'a>,
     /// Leaves that the log does not have yet, in order.
     journal: &'a [LeafEntry],
@@ -47,14 +107,17 @@ struct Deep<'a> {
 
 impl Deep<'_> {
     fn segment(&mut self, name: &str, info: &SegmentInfo, open: &OpenSegment, report: &mut Report) {
-        let messages = open.directory().messages.len() as u32;
-        for (slot, entry) in (0u32..).zip(&open.directory().messages) {
+        let directory = open.directory();
+        let messages = directory.messages.len() as u32;
+        let level = self.depth.level();
+        let chosen = Chosen::of(self.depth, u64::from(messages) + directory.events.len() as u64);
+        for (slot, entry) in (0u32..).zip(&directory.messages).filter(|(slot, _)| chosen.has(*slot)) {
             let checked = self_checked(|wrong| self.message((info, open), slot, entry, wrong));
-            conclude(name, slot, checked, report);
+            conclude(level, name, slot, checked, report);
         }
-        for (slot, entry) in (messages..).zip(&open.directory().events) {
+        for (slot, entry) in (messages..).zip(&directory.events).filter(|(slot, _)| chosen.has(*slot)) {
             let checked = self_checked(|wrong| self.event((info, open), slot, entry.accept_index, wrong));
-            conclude(name, slot, checked, report);
+            conclude(level, name, slot, checked, report);
         }
     }
 
@@ -72,7 +135,7 @@ impl Deep<'_> {
         if sha256(&octets) != accept.body_sha256 || octets.len() as u64 != accept.body_bytes {
             wrong.push("the octets are not those that were accepted".into());
         }
-        let said = (meta.accept_index, accept.id, accept.accepted_at, month_of(accept.accepted_at));
+        let said = (meta.accept_index, accept.id, accept.accepted_at, month_of(accept.internal_date()));
         if said != (entry.accept_index, entry.id, entry.accepted_at, entry.month) {
             wrong.push("the directory says otherwise than the unit".into());
         }
@@ -162,13 +225,14 @@ impl Deep<'_> {
     }
 }
 
-fn conclude(name: &str, slot: u32, checked: Checked, report: &mut Report) {
+fn conclude(level: u8, name: &str, slot: u32, checked: Checked, report: &mut Report) {
+    report.opened += 1;
     match checked.result {
         Err(Error::Erased) | Ok(()) => {}
-        Err(e) => report.error(LEVEL, name, &e),
+        Err(e) => report.error(level, name, &e),
     }
     for detail in checked.wrong {
-        report.add(LEVEL, name, FaultKind::Inconsistent, format!("unit {slot}: {detail}"));
+        report.add(level, name, FaultKind::Inconsistent, format!("unit {slot}: {detail}"));
     }
 }
 
@@ -182,4 +246,20 @@ fn self_checked(check: impl FnOnce(&mut Vec<String>) -> Result<(), Error>) -> Ch
     let mut wrong = Vec::new();
     let result = check(&mut wrong);
     Checked { result, wrong }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_one_unit_of_each_segment_and_few_of_many() {
+        for units in [1u32, 2, 60] {
+            let chosen = Chosen::of(Depth::Sample, u64::from(units));
+            assert!((0..units).any(|slot| chosen.has(slot)), "{units}");
+        }
+        let opened = (0..50_000).filter(|slot| Chosen::of(Depth::Sample, 50_000).has(*slot)).count();
+        assert!((700..1300).contains(&opened), "{opened} of 50,000, and not always the same");
+        assert!((0..100).all(|slot| Chosen::of(Depth::Whole, 100).has(slot)));
+    }
 }

@@ -1,13 +1,12 @@
-//! Level 0 of the segments: every object of every SEAL leaf, and that each accepted message is in exactly one segment.
+//! Level 0 of the segments: key objects and covers of every SEAL leaf, and that each accepted message is in exactly one segment.
+//! Data objects are `verify_objects`'.
 
+use super::acts::Registry;
 use super::cover::COVER_BYTES_MAX;
 use super::cover::Cover;
-use super::data_object;
 use super::files;
 use super::key_object::KEY_OBJECT_BYTES_MAX;
-use super::key_object::Slot;
 use super::layout::Layout;
-use super::leaf::Epoch;
 use super::leaf::Seal;
 use super::leaf::Totals;
 use super::open::SegmentInfo;
@@ -16,12 +15,13 @@ use super::verify::Facts;
 use super::verify::FaultKind;
 use super::verify::Report;
 use super::verify::Seen;
+use super::verify_acts;
 use crate::crypto::sha256;
 use crate::durable::Disk;
 use std::path::Path;
 
 /// Checks all segments and the coverage.
-pub fn verify(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, facts: &Facts, report: &mut Report) {
+pub fn verify(disk: &dyn Disk, layout: &Layout, facts: &Facts, registry: &Registry, report: &mut Report) {
     let mut covered = Coverage::new(facts);
     let mut before: Option<&SegmentInfo> = None;
     let mut start = 0;
@@ -29,8 +29,7 @@ pub fn verify(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, facts: &Facts, re
     for info in &facts.seals {
         let chain = check_chain(before, info, facts, report);
         acts.check(info, report);
-        check_data(disk, layout, epoch, &info.seal, report);
-        check_keys(disk, layout, &info.seal, report);
+        check_keys(disk, layout, &info.seal, (registry, facts), report);
         // All segments of a pass may cover what lies behind the pass before.
         if let Some(before) = before.filter(|b| b.seal.through != info.seal.through) {
             start = before.seal.through;
@@ -149,22 +148,16 @@ impl<'a> Acts<'a> {
     }
 }
 
-fn check_data(disk: &dyn Disk, layout: &Layout, epoch: &Epoch, seal: &Seal, report: &mut Report) {
-    let path = layout.data(&seal.segment);
-    let name = layout.name(&path);
-    let checked = disk.open_read(&path).and_then(|file| {
-        data_object::check(file.as_ref(), &epoch.archive, seal, |fault| {
-            report.add(0, name.clone(), FaultKind::Changed, fault);
-        })
-    });
-    if let Err(e) = checked {
-        report.unread(0, name, &e);
-    }
-}
-
 /// Both copies. In the first generation every octet is fixed by the SEAL leaf.
-fn check_keys(disk: &dyn Disk, layout: &Layout, seal: &Seal, report: &mut Report) {
-    for (copy, path) in layout.keys(&seal.segment).iter().enumerate() {
+fn check_keys(
+    disk: &dyn Disk,
+    layout: &Layout,
+    seal: &Seal,
+    (registry, facts): (&Registry, &Facts),
+    report: &mut Report,
+) {
+    let mut generations = Vec::new();
+    for path in &layout.keys(&seal.segment) {
         let name = layout.name(path);
         let octets = match files::read(disk, path, KEY_OBJECT_BYTES_MAX) {
             Ok(octets) => octets,
@@ -179,10 +172,15 @@ fn check_keys(disk: &dyn Disk, layout: &Layout, seal: &Seal, report: &mut Report
                 report.add(0, name, FaultKind::Changed, "another hash than in the SEAL leaf");
             }
             Ok(keys) => {
-                let tombs = keys.slots.iter().filter(|slot| matches!(slot, Slot::Tomb { .. })).count();
-                report.erased += if copy == 0 { tombs as u64 } else { 0 };
+                verify_acts::check_tombs(&keys, registry, facts, &name, report);
+                generations.push((keys.object_generation, name));
             }
         }
+    }
+    let newest = generations.iter().map(|(generation, _)| *generation).max();
+    for (generation, name) in generations.into_iter().filter(|(generation, _)| Some(*generation) != newest) {
+        let detail = format!("object generation {generation}, its copy has a newer one");
+        report.add(0, name, FaultKind::Inconsistent, detail);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Folding: the form in which addresses, names and subjects are stored for searching and in which queries ask for them.
 //! Never shown.
 
+use super::sealed::Facts;
 use crate::mail::Address;
 use crate::mail::Envelope;
 use crate::mail::summary::{ListEntry, Summary};
@@ -68,15 +69,15 @@ pub(super) fn parties(envelope: &Envelope, summary: &Summary) -> BTreeSet<String
 }
 
 /// What `from:` searches.
-pub(super) fn from_lines(envelope: &Envelope, summary: &Summary) -> String {
-    let sender = envelope.sender.as_ref().map(Address::canonical);
-    lines(sender.into_iter().chain(addresses(&summary.envelope.from)).chain([fold(&summary.from)]))
+pub(super) fn from_lines(Facts { envelope, also, summary, .. }: &Facts) -> String {
+    let sender = envelope.sender.iter().chain(&also.from).map(Address::canonical);
+    lines(sender.chain(addresses(&summary.envelope.from)).chain([fold(&summary.from)]))
 }
 
 /// What `to:` searches.
-pub(super) fn to_lines(envelope: &Envelope, summary: &Summary) -> String {
+pub(super) fn to_lines(Facts { envelope, also, summary, .. }: &Facts) -> String {
     let fields = &summary.envelope;
-    let recipients = envelope.recipients.iter().map(|r| r.address.canonical());
+    let recipients = envelope.recipients.iter().map(|r| &r.address).chain(&also.to).map(Address::canonical);
     let names = [&fields.to, &fields.cc].into_iter().flatten().filter_map(|entry| match entry {
         ListEntry::Mailbox { name, .. } => name.as_deref().map(fold),
         ListEntry::GroupStart(name) => Some(fold(name)),

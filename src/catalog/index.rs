@@ -1,6 +1,7 @@
 //! Indexing: the catalog follows the archive, one seal pass a transaction, in log order. Never changes the archive; a catalog
 //! that cannot be gone on with is made anew and gives the same UIDs.
 
+use super::acts;
 use super::fenced::{self, Read};
 use super::key;
 use super::line::Line;
@@ -53,6 +54,10 @@ pub struct Indexed {
     pub unread: Vec<MailId>,
     /// What could not be read and is not in the catalog.
     pub damage: Vec<Damage>,
+    /// Messages that were erased or expired and are not in the catalog any more.
+    pub forgotten: u64,
+    /// Whether nothing of what was forgotten is left in the catalog's files; else another call finishes it.
+    pub clean: bool,
 }
 
 /// A unit or a whole segment that is not in the catalog because it is damaged in the archive.
@@ -66,6 +71,13 @@ pub struct Damage {
     pub detail: String,
 }
 
+/// Whether the write-ahead log may still hold what was forgotten.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Traces {
+    Perhaps,
+    None,
+}
+
 /// The catalog as its one writer holds it.
 pub struct Catalog {
     disk: Arc<dyn Disk>,
@@ -73,6 +85,7 @@ pub struct Catalog {
     dir: PathBuf,
     sealed: Arc<dyn Sealed>,
     connection: Connection,
+    traces: Traces,
     reader: Reader,
     _lock: DirLock,
 }
@@ -95,12 +108,36 @@ impl Catalog {
             None => create(&*disk, dir, &*sealed)?,
         };
         let reader = Reader::new(Arc::clone(&clock), Arc::clone(&sealed), key::database(dir, &key), key);
-        Ok(Catalog { disk, clock, dir: dir.to_owned(), sealed, connection, reader, _lock: lock })
+        Ok(Catalog {
+            disk,
+            clock,
+            dir: dir.to_owned(),
+            sealed,
+            connection,
+            traces: Traces::Perhaps,
+            reader,
+            _lock: lock,
+        })
     }
 
     /// A handle for sessions and lists. Cheap to clone.
     pub fn reader(&self) -> Reader {
         self.reader.clone()
+    }
+
+    /// Removes the catalog in `dir` without opening it: where no officer unlocks it, it cannot forget single messages. It is made anew
+    /// when one does. `Busy` while another process keeps it.
+    pub fn discard(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+        if !disk.exists(dir) {
+            return Ok(());
+        }
+        let lock = DirLock::acquire(dir).map_err(|e| match e.kind() {
+            io::ErrorKind::WouldBlock => Error::Busy,
+            _ => Error::Disk(e),
+        })?;
+        key::remove_databases(disk, dir)?;
+        drop(lock);
+        Ok(())
     }
 
     /// Indexes every segment that is not yet. A catalog that turns out damaged or of another archive is made anew first.
@@ -112,11 +149,18 @@ impl Catalog {
         }
     }
 
+    /// How long the writer waits for readers.
+    #[cfg(test)]
+    pub(super) fn set_patience(&self, patience: std::time::Duration) {
+        self.connection.busy_timeout(patience).unwrap_or_else(|e| panic!("{e}"));
+    }
+
     /// Makes the catalog anew. Views opened before show the old one until they are closed.
     pub fn rebuild(&mut self) -> Result<Indexed, Error> {
         let (connection, key) = create(&*self.disk, &self.dir, &*self.sealed)?;
         self.reader.moved(key::database(&self.dir, &key), key);
         self.connection = connection;
+        self.traces = Traces::Perhaps;
         self.index_on()
     }
 
@@ -131,6 +175,14 @@ impl Catalog {
         for segments in self.sealed.passes_after(newest.map(|known| known.seal_index))? {
             self.index_pass(&segments, &mut done)?;
         }
+        done.forgotten = acts::follow(&mut self.connection, &*self.sealed)?;
+        if done.forgotten > 0 {
+            self.traces = Traces::Perhaps;
+        }
+        if self.traces == Traces::Perhaps && acts::truncate(&self.connection)? {
+            self.traces = Traces::None;
+        }
+        done.clean = self.traces == Traces::None;
         Ok(done)
     }
 
@@ -181,7 +233,7 @@ fn create(disk: &dyn Disk, dir: &Path, sealed: &dyn Sealed) -> Result<(Connectio
     Ok((connection, key))
 }
 
-fn newest_segment(connection: &Connection) -> rusqlite::Result<Option<Segment>> {
+pub(super) fn newest_segment(connection: &Connection) -> rusqlite::Result<Option<Segment>> {
     let sql = "SELECT seal_index, id FROM segments ORDER BY seal_index DESC LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_row([], |row| schema::segment(row, 0)).optional()
@@ -234,6 +286,9 @@ impl Pass<'_> {
 
     fn message(&mut self, entry: &Entry) -> Result<(), Error> {
         let read = fenced::message(self.sealed, self.segment, entry);
+        if matches!(read, Err(Unreadable::Erased)) {
+            return Ok(self.step_over(entry)?);
+        }
         let Some(read) = self.readable(Some(entry.slot), read)? else { return Ok(()) };
         if self.exists(entry)? {
             let detail = format!("UID {} or id {} stands in the catalog already", entry.uid, entry.id);
@@ -251,6 +306,12 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// UIDNEXT stays above the UID of a message that is gone.
+    fn step_over(&self, entry: &Entry) -> rusqlite::Result<()> {
+        let sql = "UPDATE mailboxes SET last_uid = max(last_uid, ?2) WHERE name = ?1";
+        self.transaction.prepare_cached(sql)?.execute(params![entry.mailbox, entry.uid]).map(drop)
+    }
+
     fn exists(&self, entry: &Entry) -> rusqlite::Result<bool> {
         let mut statement = self.transaction.prepare_cached("SELECT 1 FROM messages WHERE uid = ? OR id = ?")?;
         Ok(statement.query_row(params![entry.uid, entry.id.octets()], |_| Ok(())).optional()?.is_some())
@@ -266,17 +327,18 @@ impl Pass<'_> {
     }
 
     fn insert(&self, entry: &Entry, line: &Line, mailbox: i64) -> Result<(), Error> {
-        let Facts { direction, class, keep_until, size, sha256, summary, .. } = &line.facts;
+        let Facts { direction, internal_date, class, keep_until, size, sha256, readable, summary, .. } = &line.facts;
         let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO messages(uid, id, mailbox, accepted_ms, size, sha256, segment, slot, class, direction, sender,
-             recipients, subject, msgid, from_lines, to_lines, subject_folded, keep_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO messages(uid, id, mailbox, accepted_ms, dated_ms, size, sha256, segment, slot, class, direction, sender,
+             recipients, subject, msgid, from_lines, to_lines, subject_folded, readable_offset, readable_bytes, keep_ms, has_attachment)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.execute(params![
             entry.uid,
             entry.id.octets(),
             mailbox,
             entry.accepted_at.ms(),
+            internal_date.ms(),
             i64::try_from(*size).unwrap_or(i64::MAX),
             sha256,
             self.number,
@@ -290,7 +352,10 @@ impl Pass<'_> {
             line.from_lines,
             line.to_lines,
             line.subject_folded,
+            readable.map(|slice| schema::number(slice.offset)),
+            readable.map(|slice| schema::number(slice.bytes)),
             keep_until.map(Timestamp::ms),
+            summary.structure.has_attachment(),
         ])?;
         let mut statement = self.transaction.prepare_cached("INSERT INTO summaries(uid, summary) VALUES (?, ?)")?;
         statement.execute(params![entry.uid, line.summary])?;

@@ -1,14 +1,14 @@
 //! Lists: rows of sealed messages that a query asks for, for command line and export. Reads the catalog alone, no bodies.
 
 use super::fold;
-use super::index::Error;
+use super::index::{self, Error};
 use super::query::{Node, Query, Term};
 use super::schema;
 use super::sealed::Segment;
 use super::session::Reader;
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
-use crate::mail::MailId;
+use crate::mail::{MailId, Slice};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -24,10 +24,14 @@ pub struct Row {
     pub id: MailId,
     /// When it was accepted.
     pub accepted_at: Timestamp,
+    /// INTERNALDATE: the same, but for mail that was imported.
+    pub internal_date: Timestamp,
     /// Octets as received.
     pub size: u64,
     /// SHA-256 of those octets.
     pub sha256: Digest,
+    /// Which of those octets people read, if not all.
+    pub readable: Option<Slice>,
     /// Where it lies.
     pub segment: Segment,
     /// Its slot there.
@@ -40,9 +44,9 @@ pub struct Row {
     pub keep_until: Option<Timestamp>,
     /// `outbound`, `inbound` or `journal`.
     pub direction: String,
-    /// Envelope sender as given; empty for the null sender.
+    /// Envelope sender as given, or as a journal report states it; empty for the null sender.
     pub sender: String,
-    /// Envelope recipients as given, Bcc too.
+    /// Envelope recipients as given, Bcc too; of a journal report, those it states.
     pub recipients: Vec<String>,
     /// Subject, decoded.
     pub subject: String,
@@ -86,6 +90,13 @@ impl Reader {
     }
 }
 
+impl Row {
+    /// Octets of what people read.
+    pub fn readable_size(&self) -> u64 {
+        self.readable.map_or(self.size, |slice| slice.bytes)
+    }
+}
+
 impl Listing {
     /// Calls `each` for every message the query asks for, in UID order, until it answers an error. Memory holds one page.
     pub fn each<E: From<Error>>(&self, query: &Query, mut each: impl FnMut(Row) -> Result<(), E>) -> Result<(), E> {
@@ -121,6 +132,22 @@ impl Listing {
         }
     }
 
+    /// The newest segment that is in the catalog: what a list shows is complete up to it.
+    pub fn newest_segment(&self) -> Result<Option<Segment>, Error> {
+        Ok(index::newest_segment(&self.0)?)
+    }
+
+    /// Messages the query asks for that lie in segments with a greater SEAL leaf, by UID.
+    pub fn uids_after(&self, query: &Query, seal_index: Option<u64>) -> Result<Vec<u32>, Error> {
+        let from = seal_index.map_or(-1, schema::number);
+        let mut condition = Condition { sql: "m.segment > ? AND ".to_owned(), values: vec![Value::from(from)] };
+        condition.node(&query.0);
+        let sql = format!("SELECT m.uid FROM messages m WHERE {} ORDER BY m.uid", condition.sql);
+        let mut statement = self.0.prepare(&sql)?;
+        let uids = statement.query_map(params_from_iter(condition.values), |row| row.get(0))?;
+        Ok(uids.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// The segments with results that became known after the message was sealed, in log order.
     pub fn events(&self, uid: u32) -> Result<Vec<Segment>, Error> {
         let sql = "SELECT s.seal_index, s.id FROM events e JOIN segments s ON s.seal_index = e.segment
@@ -133,8 +160,8 @@ impl Listing {
     fn rows(&self, condition: &str, values: Vec<Value>) -> Result<Vec<Row>, Error> {
         let sql = format!(
             "SELECT m.uid, m.id, m.accepted_ms, m.size, m.sha256, m.slot, b.name, m.class, m.direction, m.sender,
-             m.recipients, m.subject, m.msgid, s.seal_index, s.id, m.keep_ms FROM messages m JOIN mailboxes b ON b.number = m.mailbox
-             JOIN segments s ON s.seal_index = m.segment WHERE {condition}"
+             m.recipients, m.subject, m.msgid, s.seal_index, s.id, m.readable_offset, m.readable_bytes, m.keep_ms, m.dated_ms
+             FROM messages m JOIN mailboxes b ON b.number = m.mailbox JOIN segments s ON s.seal_index = m.segment WHERE {condition}"
         );
         let mut statement = self.0.prepare(&sql)?;
         let rows = statement.query_map(params_from_iter(values), row)?;
@@ -150,13 +177,15 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         uid: row.get(0)?,
         id: MailId::from_octets(row.get(1)?),
         accepted_at: Timestamp::from_ms(row.get(2)?),
+        internal_date: Timestamp::from_ms(row.get(18)?),
         size: row.get::<_, i64>(3)?.unsigned_abs(),
         sha256: row.get(4)?,
+        readable: schema::readable(row, 15)?,
         segment: schema::segment(row, 13)?,
         slot: row.get(5)?,
         mailbox: row.get(6)?,
         class: row.get(7)?,
-        keep_until: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_ms),
+        keep_until: row.get::<_, Option<i64>>(17)?.map(Timestamp::from_ms),
         direction: row.get(8)?,
         sender: row.get(9)?,
         recipients,
@@ -203,13 +232,21 @@ impl Condition {
             Term::From(who) => ("instr(m.from_lines, ?) > 0", fold::wanted(who).into()),
             Term::To(who) => ("instr(m.to_lines, ?) > 0", fold::wanted(who).into()),
             Term::Subject(text) => ("instr(m.subject_folded, ?) > 0", text.clone().into()),
-            Term::After(at) => ("m.accepted_ms >= ?", at.ms().into()),
-            Term::Before(at) => ("m.accepted_ms < ?", at.ms().into()),
+            Term::After(at) => ("m.dated_ms >= ?", at.ms().into()),
+            Term::Before(at) => ("m.dated_ms < ?", at.ms().into()),
             Term::Class(class) => ("m.class = ?", class.clone().into()),
+            Term::Hold(name) => (
+                "m.uid IN (SELECT h.uid FROM held h JOIN holds n ON n.number = h.hold WHERE n.name = ?)",
+                name.clone().into(),
+            ),
             Term::Direction(direction) => ("m.direction = ?", direction.word().to_owned().into()),
             Term::Id(id) => ("m.id = ?", id.octets().to_vec().into()),
             Term::MessageId(id) => ("m.msgid = ?", id.clone().into()),
             Term::Hash(digest) => ("m.sha256 = ?", digest.to_vec().into()),
+            Term::HasAttachment => {
+                self.sql.push_str("m.has_attachment");
+                return;
+            }
             Term::Larger(octets) => ("m.size > ?", i64::try_from(*octets).unwrap_or(i64::MAX).into()),
         };
         self.sql.push_str(sql);

@@ -1,9 +1,12 @@
 //! The unlocked archive as the catalog reads it. Adds no rights: what the officers' keys do not open stays closed.
 
-use super::sealed::{Entry, Facts, Sealed, Segment, Unreadable};
+use super::reported;
+use super::sealed::{Act, Acts, Also, Entry, Facts, Sealed, Segment, Unreadable};
 use crate::archive;
+use crate::archive::acts::Followed;
 use crate::archive::{Accept, Meta, Seal, SegmentInfo, Unlocked};
 use crate::crypto;
+use crate::mail::Reported;
 use crate::mail::summary::Summary;
 use crate::mail::unread::unread;
 use std::collections::HashMap;
@@ -109,11 +112,29 @@ impl Sealed for OpenedArchive {
 
     fn bare_facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
         let accept = self.unlocked.accept(&self.info(segment)?, slot)?;
-        Ok(facts(accept, unread(&self.octets(segment, slot)?)))
+        let octets = self.octets(segment, slot)?;
+        let readable = accept.readable().and_then(|slice| slice.of(&octets)).unwrap_or(&octets);
+        let summary = unread(readable);
+        Ok(facts(accept, summary))
     }
 
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable> {
         Ok(self.unlocked.octets(&self.info(segment)?, slot)?)
+    }
+
+    fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable> {
+        let archive = self.unlocked.archive();
+        let base = u64::from(archive.uid_base());
+        let uids = |accepts: Vec<u64>| accepts.iter().filter_map(|a| u32::try_from(base + a + 1).ok()).collect();
+        let (followed, newest) = archive.followed(act)?;
+        let act = |one| match one {
+            Followed::Held(hold, accepts) => {
+                Act::Held { hold: *hold.octets(), name: archive.hold_name(&hold), uids: uids(accepts) }
+            }
+            Followed::Released(hold) => Act::Released(*hold.octets()),
+            Followed::Gone(accepts) => Act::Gone(uids(accepts)),
+        };
+        Ok(Acts { acts: followed.into_iter().map(act).collect(), newest })
     }
 
     fn seal_key(&self, key: &[u8]) -> Result<Vec<u8>, Unreadable> {
@@ -127,13 +148,21 @@ impl Sealed for OpenedArchive {
 }
 
 fn facts(accept: Accept, summary: Summary) -> Facts {
+    let (readable, internal_date) = (accept.readable(), accept.internal_date());
+    let (envelope, also) = match accept.reported.as_ref().and_then(Reported::envelope) {
+        Some(stated) => reported::parties(stated, accept.envelope),
+        None => (accept.envelope, Also::default()),
+    };
     Facts {
-        envelope: accept.envelope,
+        internal_date,
+        envelope,
+        also,
         direction: accept.client.direction,
         class: accept.class,
         keep_until: accept.keep_until,
         size: accept.body_bytes,
         sha256: accept.body_sha256,
+        readable,
         summary,
     }
 }

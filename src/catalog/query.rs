@@ -20,8 +20,9 @@ const TERMS_MAX: usize = 256;
 const DEPTH_MAX: usize = 16;
 const DAY_S: i64 = 86_400;
 
-/// Terms that are read; `text:`, `hold:` and `has:` are not searchable yet and say so.
-const NAMES: &str = "from: to: subject: after: before: on: class: direction: id: msgid: hash: larger:";
+/// Terms that are read; `text:` is not searchable yet and says so.
+const NAMES: &str =
+    "hold: from: to: subject: after: before: on: class: direction: id: msgid: hash: larger: has:attachment";
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,16 +49,20 @@ pub(super) enum Term {
     To(String),
     /// Folded.
     Subject(String),
-    /// At or after.
+    /// INTERNALDATE at or after.
     After(Timestamp),
-    /// Before.
+    /// INTERNALDATE before.
     Before(Timestamp),
     Class(String),
+    /// Under the hold of this name.
+    Hold(String),
     Direction(Direction),
     Id(MailId),
     /// Without angle brackets.
     MessageId(String),
     Hash(Digest),
+    /// A part is an attachment, as far as structure says.
+    HasAttachment,
     /// More octets than this.
     Larger(u64),
 }
@@ -80,6 +85,17 @@ impl Query {
     /// Whether it says nothing, and so means everything.
     pub fn is_everything(&self) -> bool {
         self.0 == Node::All(Vec::new())
+    }
+    /// Whether it asks for holds: what a hold is about cannot be what is held.
+    pub fn asks_for_holds(&self) -> bool {
+        fn asks(node: &Node) -> bool {
+            match node {
+                Node::All(nodes) | Node::Any(nodes) => nodes.iter().any(asks),
+                Node::Not(node) => asks(node),
+                Node::Term(term) => matches!(term, Term::Hold(_)),
+            }
+        }
+        asks(&self.0)
     }
     /// Reads a query.
     pub fn parse(text: &str) -> Result<Query, QueryFault> {
@@ -208,12 +224,17 @@ fn term(name: &str, value: &str) -> Result<Term, String> {
         "after" => fits(Timestamp::parse_date(value).map(Term::After), "a day: YYYY-MM-DD, UTC, inclusive"),
         "before" => fits(Timestamp::parse_date(value).map(Term::Before), "a day: YYYY-MM-DD, UTC, exclusive"),
         "class" => Ok(Term::Class(value.to_owned())),
-        "direction" => fits(direction(value).map(Term::Direction), "outbound, inbound or journal"),
+        "hold" => Ok(Term::Hold(value.to_owned())),
+        "direction" => fits(direction(value).map(Term::Direction), "outbound, inbound, journal or import"),
         "id" => fits(MailId::parse(value).map(Term::Id), "32 hex digits"),
         "msgid" => Ok(Term::MessageId(super::fold::message_id(value).to_owned())),
         "hash" => fits(digest(value).map(Term::Hash), "64 hex digits of SHA-256"),
         "larger" => fits(octets(value).map(Term::Larger), "octets: 100000, 500K, 10M"),
-        "text" | "hold" | "has" => Err(format!("`{name}:` cannot be searched yet; there are {NAMES}")),
+        "has" => match value {
+            "attachment" => Ok(Term::HasAttachment),
+            _ => Err("`has:` takes attachment".to_owned()),
+        },
+        "text" => Err(format!("`{name}:` cannot be searched yet; there are {NAMES}")),
         _ => Err(format!("unknown term `{name}:`; there are {NAMES}")),
     }
 }
@@ -226,7 +247,9 @@ fn on(value: &str) -> Result<Node, String> {
 }
 
 fn direction(word: &str) -> Option<Direction> {
-    [Direction::Outbound, Direction::Inbound, Direction::Journal].into_iter().find(|d| d.word() == word)
+    [Direction::Outbound, Direction::Inbound, Direction::Journal, Direction::Import]
+        .into_iter()
+        .find(|d| d.word() == word)
 }
 
 fn digest(text: &str) -> Option<Digest> {
@@ -270,9 +293,18 @@ mod tests {
             ("larger:10M", "All([Term(Larger(10485760))])"),
             ("msgid:<a@b>", r#"All([Term(MessageId("a@b"))])"#),
             ("after:1970-01-02", "All([Term(After(Timestamp(86400000)))])"),
+            ("hold:case-1", r#"All([Term(Hold("case-1"))])"#),
+            ("has:attachment", "All([Term(HasAttachment)])"),
             ("FROM:ORDER", r#"All([Term(From("order"))])"#),
         ] {
             check(text, expected);
+        }
+    }
+
+    #[test]
+    fn what_asks_for_holds_is_known() {
+        for (text, expected) in [("from:a", false), ("from:a OR -(hold:x)", true), ("", false), ("hold:x", true)] {
+            assert_eq!(Query::parse(text).expect(text).asks_for_holds(), expected, "{text}");
         }
     }
 
@@ -287,14 +319,14 @@ mod tests {
             ("hello", "words of the text"),
             ("\"hello\"", "words of the text"),
             ("text:hello", "cannot be searched yet"),
-            ("has:attachment", "cannot be searched yet"),
+            ("has:stamp", "`has:` takes attachment"),
             ("form:a", "unknown term `form:`"),
             ("from:", "needs a value"),
             ("from: a", "needs a value"),
             ("from:\"\"", "needs a value"),
             ("after:yesterday", "YYYY-MM-DD"),
             ("on:2026-02-30", "YYYY-MM-DD"),
-            ("direction:out", "outbound, inbound or journal"),
+            ("direction:out", "outbound, inbound, journal or import"),
             ("id:12", "32 hex digits"),
             ("hash:12", "64 hex digits"),
             ("larger:+5", "octets"),

@@ -3,13 +3,14 @@
 
 use super::sealed::Segment;
 use crate::crypto::{Secret, hash};
+use crate::mail::Slice;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use std::path::Path;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The tables' version. Another one is rebuilt, not migrated: the archive has everything.
-const VERSION: i64 = 2;
+const VERSION: i64 = 5;
 /// How long a connection waits for another one's write.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
@@ -21,21 +22,26 @@ CREATE TABLE segments(seal_index INTEGER PRIMARY KEY, id BLOB NOT NULL);
 CREATE TABLE mailboxes(
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, messages INTEGER NOT NULL, last_uid INTEGER NOT NULL);
 CREATE TABLE messages(
-    uid INTEGER PRIMARY KEY, id BLOB NOT NULL, mailbox INTEGER NOT NULL, accepted_ms INTEGER NOT NULL,
+    uid INTEGER PRIMARY KEY, id BLOB NOT NULL, mailbox INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, dated_ms INTEGER NOT NULL,
     size INTEGER NOT NULL, sha256 BLOB NOT NULL, segment INTEGER NOT NULL, slot INTEGER NOT NULL,
     class TEXT NOT NULL, direction TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
     subject TEXT NOT NULL, msgid TEXT NOT NULL,
-    from_lines TEXT NOT NULL, to_lines TEXT NOT NULL, subject_folded TEXT NOT NULL, keep_ms INTEGER);
+    from_lines TEXT NOT NULL, to_lines TEXT NOT NULL, subject_folded TEXT NOT NULL,
+    readable_offset INTEGER, readable_bytes INTEGER, keep_ms INTEGER, has_attachment INTEGER NOT NULL);
 CREATE TABLE summaries(uid INTEGER PRIMARY KEY, summary BLOB NOT NULL);
 CREATE UNIQUE INDEX messages_id ON messages(id);
 CREATE INDEX messages_mailbox ON messages(mailbox);
 CREATE INDEX messages_accepted ON messages(accepted_ms);
+CREATE INDEX messages_dated ON messages(dated_ms);
 CREATE INDEX messages_msgid ON messages(msgid);
 CREATE TABLE parties(
     address TEXT NOT NULL, mailbox INTEGER NOT NULL, uid INTEGER NOT NULL,
     PRIMARY KEY(address, mailbox, uid)) WITHOUT ROWID;
 CREATE TABLE events(
     uid INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY(uid, segment)) WITHOUT ROWID;
+CREATE TABLE holds(number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name TEXT NOT NULL);
+CREATE TABLE held(hold INTEGER NOT NULL, uid INTEGER NOT NULL, PRIMARY KEY(hold, uid)) WITHOUT ROWID;
+CREATE TABLE followed(act INTEGER NOT NULL);
 ";
 
 /// Stands in `parties` for those who see all mail. No address is empty.
@@ -83,7 +89,7 @@ pub(super) fn create(path: &Path, key: &Secret<32>, archive: &[u8; 16]) -> rusql
 
 fn connect_writer(path: &Path, key: &Secret<32>) -> rusqlite::Result<Connection> {
     let connection = connect(path, key)?;
-    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")?;
+    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;")?;
     Ok(connection)
 }
 
@@ -118,6 +124,13 @@ pub(super) fn number(index: u64) -> i64 {
 /// A segment from its SEAL leaf's index and its id, the columns from `first` on.
 pub(super) fn segment(row: &Row<'_>, first: usize) -> rusqlite::Result<Segment> {
     Ok(Segment { seal_index: row.get::<_, i64>(first)?.unsigned_abs(), id: row.get(first + 1)? })
+}
+
+/// The range of the octets that people read, if not all: the columns from `first` on.
+pub(super) fn readable(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Slice>> {
+    let number =
+        |column| -> rusqlite::Result<Option<u64>> { Ok(row.get::<_, Option<i64>>(column)?.map(i64::unsigned_abs)) };
+    Ok(number(first)?.zip(number(first + 1)?).map(|(offset, bytes)| Slice { offset, bytes }))
 }
 
 /// Errors that mean the file, not the disk or another process: it is made anew.

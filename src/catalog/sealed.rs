@@ -2,9 +2,11 @@
 
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
+use crate::mail::Address;
 use crate::mail::Direction;
 use crate::mail::Envelope;
 use crate::mail::MailId;
+use crate::mail::Slice;
 use crate::mail::summary::Summary;
 
 /// A segment and its place in the evidence log.
@@ -48,10 +50,14 @@ pub struct Entry {
 /// What lists, searches and mailboxes need of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// MAIL and RCPT.
+    /// MAIL and RCPT, or what a journal report states in their place.
     pub envelope: Envelope,
+    /// Others whom searches find it by and who need not have got it.
+    pub also: Also,
     /// The listener's direction.
     pub direction: Direction,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
     /// Retention class.
     pub class: String,
     /// When it may expire; `None`: never.
@@ -60,8 +66,46 @@ pub struct Facts {
     pub size: u64,
     /// SHA-256 of those octets.
     pub sha256: Digest,
-    /// Header and structure.
+    /// Which of those octets people read, if not all.
+    pub readable: Option<Slice>,
+    /// Header and structure of what people read.
     pub summary: Summary,
+}
+
+/// Addresses a journal report names beside sender and recipients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Also {
+    /// For whom the sender wrote.
+    pub from: Vec<Address>,
+    /// Lists that recipients are members of, and whose mail was redirected to them.
+    pub to: Vec<Address>,
+}
+
+/// Something that was done to sealed mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Messages came under a hold.
+    Held {
+        /// The hold.
+        hold: [u8; 16],
+        /// Its name.
+        name: String,
+        /// The messages.
+        uids: Vec<u32>,
+    },
+    /// A hold ended.
+    Released([u8; 16]),
+    /// Messages were erased or expired.
+    Gone(Vec<u32>),
+}
+
+/// What was done, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acts {
+    /// Each act.
+    pub acts: Vec<Act>,
+    /// The newest act leaf there is.
+    pub newest: Option<u64>,
 }
 
 /// Sealed mail, opened.
@@ -82,6 +126,8 @@ pub trait Sealed: Send + Sync {
     fn bare_facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable>;
     /// One message's octets, as received.
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable>;
+    /// What was done behind the act leaf with this index; all for `None`.
+    fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable>;
     /// Seals the catalog's key to the archive key.
     fn seal_key(&self, key: &[u8]) -> Result<Vec<u8>, Unreadable>;
     /// Opens what `seal_key` made.

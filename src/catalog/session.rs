@@ -3,7 +3,7 @@
 use super::index::Error;
 use super::key;
 use super::schema;
-use super::sealed::Sealed;
+use super::sealed::{Sealed, Unreadable};
 use super::view::{Mailbox, Message, Unavailable, View};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::{Secret, Sha256};
@@ -104,10 +104,11 @@ struct Session {
     parties: String,
 }
 
-/// The newest `?3` UIDs from `?2` on that are seen by `?1`, newest first.
+/// The newest `?3` UIDs from `?2` on in mailboxes from `?4` on that are seen by `?1`, newest first. Old mail that was imported lately
+/// lies in the mailboxes of its own months, and does not push new mail out of `INBOX`.
 const INBOX_UIDS: &str =
     "SELECT DISTINCT uid FROM parties WHERE address IN (SELECT value FROM json_each(?1)) AND uid >= ?2
-    AND mailbox IN (SELECT number FROM mailboxes WHERE last_uid >= ?2) ORDER BY uid DESC LIMIT ?3";
+    AND mailbox IN (SELECT number FROM mailboxes WHERE last_uid >= ?2 AND name >= ?4) ORDER BY uid DESC LIMIT ?3";
 
 impl Session {
     fn archive_mailboxes(&self) -> rusqlite::Result<Vec<Mailbox>> {
@@ -135,15 +136,27 @@ impl Session {
     fn inbox(&self, others: &[Mailbox]) -> rusqlite::Result<Mailbox> {
         let sql = format!("SELECT count(*) FROM ({INBOX_UIDS})");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let count = |first| statement.query_row(params![self.parties, first, MAILBOX_MESSAGES_MAX], |row| row.get(0));
+        let oldest = self.oldest_mailbox();
+        let count =
+            |first| statement.query_row(params![self.parties, first, MAILBOX_MESSAGES_MAX, oldest], |row| row.get(0));
         let messages = self.first_recent()?.map_or(Ok(0), count)?;
         let uid_next = others.iter().map(|mailbox| mailbox.uid_next).max().unwrap_or(1);
         Ok(self.named(INBOX.to_owned(), messages, uid_next))
     }
 
+    fn since(&self) -> Timestamp {
+        self.clock.now().plus_s(-INBOX_DAYS * DAY_S)
+    }
+
+    /// The mailbox of the oldest month of which `INBOX` shows mail.
+    fn oldest_mailbox(&self) -> String {
+        let (year, month) = self.since().year_month();
+        format!("Archive/{year:04}/{year:04}-{month:02}")
+    }
+
     /// The first UID accepted in the days that `INBOX` shows. Log order and time order agree but for sessions that ran side by side.
     fn first_recent(&self) -> rusqlite::Result<Option<u32>> {
-        let since = self.clock.now().plus_s(-INBOX_DAYS * DAY_S).ms();
+        let since = self.since().ms();
         let sql = "SELECT uid FROM messages WHERE accepted_ms >= ? ORDER BY accepted_ms, uid LIMIT 1";
         self.connection.prepare_cached(sql)?.query_row([since], |row| row.get(0)).optional()
     }
@@ -152,7 +165,7 @@ impl Session {
     fn inbox_uids(&self, from_uid: u32) -> rusqlite::Result<Vec<u32>> {
         let Some(first) = self.first_recent()? else { return Ok(Vec::new()) };
         let mut statement = self.connection.prepare_cached(INBOX_UIDS)?;
-        let from = params![self.parties, first.max(from_uid), MAILBOX_MESSAGES_MAX];
+        let from = params![self.parties, first.max(from_uid), MAILBOX_MESSAGES_MAX, self.oldest_mailbox()];
         let mut uids: Vec<u32> = statement.query_map(from, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         uids.reverse();
         Ok(uids)
@@ -208,14 +221,14 @@ impl View for Session {
     }
 
     fn message(&self, mailbox: &str, uid: u32) -> Result<Option<Message>, Unavailable> {
-        let columns = "m.uid, m.id, m.accepted_ms, m.size, m.sha256, y.summary";
+        let columns = "m.uid, m.id, m.dated_ms, coalesce(m.readable_bytes, m.size), m.sha256, y.summary";
         let found = self.find(columns, mailbox, uid, |row| {
             let summary: Vec<u8> = row.get(5)?;
             let message = |summary| -> rusqlite::Result<Message> {
                 Ok(Message {
                     uid: row.get(0)?,
                     id: MailId::from_octets(row.get(1)?),
-                    accepted_at: Timestamp::from_ms(row.get(2)?),
+                    internal_date: Timestamp::from_ms(row.get(2)?),
                     size: row.get::<_, i64>(3)?.unsigned_abs(),
                     sha256: row.get(4)?,
                     summary,
@@ -231,12 +244,20 @@ impl View for Session {
     }
 
     fn octets(&self, mailbox: &str, uid: u32) -> Result<Option<Vec<u8>>, Unavailable> {
-        let place = |row: &Row<'_>| Ok((schema::segment(row, 0)?, row.get(2)?));
-        let Some((segment, slot)) = self.find("s.seal_index, s.id, m.slot", mailbox, uid, place).map_err(failed)?
-        else {
+        let columns = "s.seal_index, s.id, m.slot, m.readable_offset, m.readable_bytes";
+        let place = |row: &Row<'_>| Ok((schema::segment(row, 0)?, row.get(2)?, schema::readable(row, 3)?));
+        let Some((segment, slot, readable)) = self.find(columns, mailbox, uid, place).map_err(failed)? else {
             return Ok(None);
         };
-        self.sealed.octets(&segment, slot).map(Some).map_err(|e| Unavailable::Failed(e.to_string()))
+        let octets = match self.sealed.octets(&segment, slot) {
+            Ok(octets) => octets,
+            // Erased since the session looked.
+            Err(Unreadable::Erased) => return Ok(None),
+            Err(e) => return Err(Unavailable::Failed(e.to_string())),
+        };
+        let Some(slice) = readable else { return Ok(Some(octets)) };
+        let missing = || Unavailable::Failed(format!("catalog: UID {uid} is shorter than its readable form"));
+        slice.of(&octets).map(|octets| Some(octets.to_vec())).ok_or_else(missing)
     }
 }
 

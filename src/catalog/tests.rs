@@ -1,5 +1,6 @@
 //! The catalog over an archive in memory: following it, what each account sees, lists, and being made anew.
 
+mod acts;
 mod passes;
 
 use super::*;
@@ -49,6 +50,8 @@ type Content = (Vec<Unit>, Vec<u32>);
 #[derive(Default)]
 struct Memory {
     segments: Mutex<Vec<(Segment, Content)>>,
+    /// What was done, each act a leaf.
+    acts: Mutex<Vec<Act>>,
     /// Whether the next directory meets a bug.
     has_trap: AtomicBool,
 }
@@ -93,8 +96,12 @@ impl Sealed for Memory {
     fn events(&self, segment: &Segment) -> Result<Vec<u32>, Unreadable> {
         Ok(self.content(segment, |(_, events)| events.clone()))
     }
+    fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable> {
+        Ok(self.behind(act))
+    }
     fn facts(&self, segment: &Segment, slot: u32) -> Result<Facts, Unreadable> {
         let unit = self.unit(segment, slot);
+        self.there(unit.entry.uid)?;
         assert!(unit.poison == Poison::Nothing, "a bug that this message meets");
         unit.facts.ok_or(Unreadable::Damaged("bent".into()))
     }
@@ -176,11 +183,14 @@ fn unit(slot: u32, index: u32, recipient: &str, at: Timestamp) -> Unit {
     };
     let facts = Facts {
         envelope,
+        also: Also::default(),
         direction: if index.is_multiple_of(2) { Direction::Outbound } else { Direction::Inbound },
+        internal_date: at,
         class: "default".into(),
         keep_until: index.is_multiple_of(3).then(|| at.plus_s(i64::from(index))),
         size: octets.len() as u64,
         sha256: sha256(&octets),
+        readable: None,
         summary: summary("alice@example.org", "bob@partner.example", &format!("Subject {index}")),
     };
     Unit { entry, facts: Some(facts), poison: Poison::Nothing, octets }
@@ -468,7 +478,7 @@ fn a_message_that_meets_a_bug_is_shown_without_its_header_and_stops_nothing_else
     let officer = view(&catalog, Viewer::Everything);
     assert_eq!(officer.uids("INBOX", 0).expect("uids"), [3, 4, 5, 7]);
     let message = officer.message("INBOX", 5).expect("read").expect("there");
-    assert_eq!((message.id, message.accepted_at, message.size), (shown, now, 11));
+    assert_eq!((message.id, message.internal_date, message.size), (shown, now, 11));
     assert_eq!(message.summary.envelope.subject.as_deref(), Some(NOTICE));
     assert_eq!(officer.octets("INBOX", 5).expect("read").expect("there"), b"message 4\r\n");
     // Whose mail it is, the envelope says; the header was not read.

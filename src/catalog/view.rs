@@ -35,14 +35,50 @@ pub struct Message {
     pub uid: u32,
     /// Our id: POP3 UIDL, EMAILID.
     pub id: MailId,
-    /// INTERNALDATE.
-    pub accepted_at: Timestamp,
+    /// INTERNALDATE: when it was accepted, but for mail that was imported.
+    pub internal_date: Timestamp,
     /// RFC822.SIZE: octets of what `octets` returns.
     pub size: u64,
-    /// SHA-256 of those octets.
+    /// SHA-256 of the octets received, of which `octets` may return a part.
     pub sha256: [u8; 32],
     /// Header and structure facts, made when the message was sealed.
     pub summary: Summary,
+}
+
+/// What a command is about to look at: told by a session before it looks, so that it can be recorded first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// `FETCH`, `SEARCH`, `RETR`, `TOP`.
+    pub command: &'static str,
+    /// The mailbox.
+    pub mailbox: String,
+    /// What of it.
+    pub aim: Aim,
+}
+
+/// Whether messages are chosen or looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// These messages.
+    Messages {
+        /// Ranges of UIDs, ends inclusive, ascending and apart: all messages of the mailbox between them.
+        uids: Vec<(u32, u32)>,
+        /// How many.
+        count: u64,
+        /// What of each.
+        items: String,
+    },
+    /// What these terms find; for whom they are legible is for the record to decide.
+    Terms(Vec<u8>),
+}
+
+/// Whether what a session asked to look at is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is, durably: it may be shown.
+    Durable,
+    /// It is not and cannot be: nothing is shown.
+    Failed,
 }
 
 /// A read-only handle of one session; what it shows is what the session's account may see.

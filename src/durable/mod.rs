@@ -56,6 +56,11 @@ pub trait Disk: Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Lets the file's group read it, for files that others than the gateway may read.
+    fn let_group_read(&self, path: &Path) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o640))
+    }
     /// Octets that can still be written where `path` lies.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
     /// Whether the file system under `path` keeps what it syncs.

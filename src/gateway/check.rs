@@ -1,14 +1,17 @@
 //! `sealpost check`: reads everything `serve` would read and says every fault. Changes nothing and takes no lock, so that it may
 //! run beside a server.
 
-use super::config::{Config, Listener, ListenerTls, Route, RouteTls};
+use super::anchoring;
+use super::config::{CheckpointTo, Config, Listener, ListenerTls, Route, RouteTls};
 use super::delivery;
 use super::door::certificates::Authorities;
+use super::drills::Drills;
 use super::error::Error;
 use super::files;
 use super::host_key;
 use super::post::Places;
 use super::reading;
+use super::secret_file;
 use super::tls::{self, Presented};
 use crate::access::Accounts;
 use crate::archive::Archive;
@@ -61,6 +64,7 @@ pub fn check(path: &Path) -> Report {
     accounts(&places, &mut report);
     certificates(&config, &mut report);
     storage(&config, &places, &mut report);
+    outside(&config, &mut report);
     permissions(&config, &places, &mut report);
     weak_points(&config, &mut report);
     report
@@ -83,8 +87,23 @@ fn sealed_under(host_key: &Secret<32>, config: &Config, places: &Places, report:
         report.fault(e);
     }
     match Archive::open(Arc::new(RealDisk), &places.archive, host_key) {
-        Ok(archive) => officer(config, &archive, report),
+        Ok(archive) => {
+            officer(config, &archive, report);
+            drill(places, &archive, report);
+        }
         Err(e) => report.fault(Error::archive(&places.archive, &e)),
+    }
+}
+
+/// Whether officers have proved lately that they can open the archive.
+fn drill(places: &Places, archive: &Archive, report: &mut Report) {
+    match Drills::load(&RealDisk, &places.drills) {
+        Err(e) => report.fault(e),
+        Ok(drills) => {
+            if let Some(alarm) = drills.alarm(&archive.generation(), SystemClock.now()) {
+                report.warn(alarm, "the officers' keys are asked for and nothing is opened");
+            }
+        }
     }
 }
 
@@ -93,7 +112,7 @@ fn officer(config: &Config, archive: &Archive, report: &mut Report) {
         let text = "no [view] officer_key: the archive cannot be read here, IMAP and POP3 say UNAVAILABLE";
         return report.warn(text, "mail goes on; to read, name an officer's key for as long as it is needed");
     };
-    match key.metadata() {
+    match secret_file::resolve(key).map_err(io::Error::other).and_then(|path| path.metadata()) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => report.warn(
             format_args!("{} is not there: the view is locked, IMAP and POP3 say UNAVAILABLE", key.display()),
             "mail goes on; to read, bring the officer's key back and restart",
@@ -107,7 +126,12 @@ fn officer(config: &Config, archive: &Archive, report: &mut Report) {
                 ),
                 "move officer/ off it when all is set up",
             );
-            if let Err(e) = reading::unlock(config, archive) {
+            let needed = archive.generation().threshold;
+            if needed > 1 {
+                let text = format_args!("{needed} officers are needed to unlock: this one's key alone opens nothing")
+                    .to_string();
+                report.warn(text, "`sealpost unlock` takes the keys or shares of the others");
+            } else if let Err(e) = reading::unlock(config, archive) {
                 let text = "[view] officer_key and passphrase_file: they must belong to an officer of this archive";
                 report.fault(Error::new(format_args!("the view stays locked: {e}")).with_help(text));
             }
@@ -124,6 +148,23 @@ fn accounts(places: &Places, report: &mut Report) {
         ),
         Ok(_) => {}
         Err(e) => report.fault(e),
+    }
+}
+
+/// Where checkpoints go: only what has left the machine shows what somebody does who has all of it.
+fn outside(config: &Config, report: &mut Report) {
+    if anchoring::destinations(config).is_empty() {
+        report.warn(
+            "no checkpoint leaves this machine: whoever has all of it, log key included, could rewrite the archive unnoticed",
+            "[archive] checkpoint_to = [\"mail:officer@example.org\", \"file:/mnt/other/checkpoints\"], or tsa",
+        );
+    }
+    if let Err(e) = anchoring::authorities(config) {
+        report.fault(Error::new(e).with_help("[archive] tsa_ca names a PEM file with the certificates of authorities"));
+    }
+    for dir in config.archive.checkpoint_to.iter().filter_map(CheckpointTo::path).filter(|dir| !dir.is_dir()) {
+        let text = format_args!("{} is not there: no checkpoint can be kept in it", dir.display()).to_string();
+        report.warn(text, "is its volume mounted? for a new one: mkdir -m 700 makes it");
     }
 }
 
@@ -210,7 +251,7 @@ fn storage(config: &Config, places: &Places, report: &mut Report) {
 fn permissions(config: &Config, places: &Places, report: &mut Report) {
     let view = [&config.view.officer_key, &config.view.passphrase_file];
     let secret = [&places.host_key, &places.keyring, &places.journal, &config.tls.key];
-    for path in secret.into_iter().chain(view.into_iter().flatten()) {
+    for path in secret.into_iter().chain(view.into_iter().flatten()).filter(|path| !secret_file::is_credential(path)) {
         if others_may_read(path) {
             let text = format_args!("{}: others may read it", path.display()).to_string();
             report.warn(text, &format!("chmod go= {}", path.display()));

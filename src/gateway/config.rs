@@ -1,17 +1,20 @@
 //! `sealpost.toml`: what it may say and what its words mean. Reads text, never files; a value that stands here is valid.
 
+mod anchor;
 pub(super) mod check;
 mod listener;
 mod route;
 pub mod template;
 mod value;
 
+pub use anchor::{AuthorityUrl, CheckpointTo, Scheme, Scrub};
 pub use listener::{AccountSenders, CertificateName, ClientCertificate, Listener, ListenerTls, LoopHeader, Protocol};
 pub use route::{CredentialsFrom, Marker, PinnedKey, Route, RouteProtocol, RouteTls};
 pub use value::{
     AddressPattern, Domain, DomainPattern, HostPort, Hostname, JournalFileBytes, Network, NextHops, RetrySchedule,
 };
 
+use super::secret_file;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -146,13 +149,27 @@ pub struct Archive {
     pub seal_after_s: u64,
     /// Seal when this much is not sealed.
     pub seal_bytes: u64,
+    /// Officers who must sign an order of erasure.
+    pub erase_signatures: usize,
+    /// How long a backup of key objects is kept: what a receipt says of what it cannot know.
+    pub key_backup_days: u32,
+    /// Where checkpoints go once a day, so that they are out of reach of whoever has this machine.
+    pub checkpoint_to: Vec<CheckpointTo>,
+    /// A time stamping authority (RFC 3161), which stamps a checkpoint once a day.
+    pub tsa: Option<AuthorityUrl>,
+    /// Whose time stamps are believed, PEM.
+    pub tsa_ca: Option<PathBuf>,
+    /// How often every octet of the archive is read and compared.
+    pub scrub: Scrub,
+    /// How fast, in MB (10^6 octets) a second.
+    pub scrub_mb_s: u64,
 }
 
 /// `[view]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct View {
-    /// The officer's OpenPGP private key; without it the view is locked.
+    /// The officer's OpenPGP private key, a file or `credential:NAME`; without it the view is locked until officers unlock it.
     pub officer_key: Option<PathBuf>,
     /// File whose first line is its passphrase.
     pub passphrase_file: Option<PathBuf>,
@@ -169,10 +186,16 @@ impl Config {
         let base = std::path::absolute(base).unwrap_or_else(|_| base.to_owned());
         self.data_dir = if self.data_dir == Path::new(".") { base } else { base.join(&self.data_dir) };
         let root = self.data_dir.clone();
-        let join = |path: &mut PathBuf| *path = root.join(&*path);
+        let join = |path: &mut PathBuf| {
+            if !secret_file::is_credential(path) {
+                *path = root.join(&*path);
+            }
+        };
         join(&mut self.tls.certificate);
         join(&mut self.tls.key);
         self.journal.mirror.iter_mut().for_each(join);
+        self.archive.tsa_ca.iter_mut().for_each(join);
+        self.archive.checkpoint_to.iter_mut().filter_map(CheckpointTo::path_mut).for_each(join);
         self.view.officer_key.iter_mut().for_each(join);
         self.view.passphrase_file.iter_mut().for_each(join);
         for route in &mut self.route {
@@ -272,7 +295,17 @@ impl Default for Journal {
 }
 impl Default for Archive {
     fn default() -> Self {
-        Archive { seal_after_s: 300, seal_bytes: 268_435_456 }
+        Archive {
+            seal_after_s: 300,
+            seal_bytes: 268_435_456,
+            erase_signatures: 1,
+            key_backup_days: 30,
+            checkpoint_to: Vec::new(),
+            tsa: None,
+            tsa_ca: None,
+            scrub: Scrub::Daily,
+            scrub_mb_s: 20,
+        }
     }
 }
 

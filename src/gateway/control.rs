@@ -2,7 +2,11 @@
 //! that only the gateway's own user may ask.
 
 pub(super) mod desk;
+mod hidden;
 
+pub use hidden::Hidden;
+
+use super::acts::request::ActRequest;
 use super::queue::{Action, Selection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,9 +16,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::UnixListener;
+use zeroize::Zeroizing;
 
-/// Octets of a request line.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// Octets of a request line: an order may name 100,000 messages.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What a request line is given at once: shares fit, so that no copy of them is left behind.
+const LINE_BYTES: usize = 64 * 1024;
 /// How long a command waits for a running server's next line.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same when it seals: a large backlog takes minutes.
@@ -26,6 +33,8 @@ const SEAL_TIMEOUT: Duration = Duration::from_secs(3600);
 pub enum Request {
     /// Seal everything accepted so far.
     Seal,
+    /// Send the newest checkpoint wherever checkpoints go.
+    Checkpoint,
     /// Counts of queue and archive.
     Status,
     /// Mail that is not final.
@@ -47,14 +56,44 @@ pub enum Request {
     },
     /// Leaves of the evidence log that only the journal holds yet, for `archive verify`.
     Leaves,
+    /// Do something to sealed mail.
+    Act {
+        /// What.
+        act: ActRequest,
+    },
+    /// Record what a command is about to show.
+    Audit {
+        /// The record, hexadecimal.
+        record: String,
+    },
+    /// Take mail into the archive. What follows is not lines: [`super::import::wire`].
+    Import,
     /// Read configuration, policies, keys, accounts and certificates again.
     Reload,
+    /// Take officers' shares; unlock the view once they are enough.
+    Unlock {
+        /// Their texts.
+        shares: Vec<Hidden>,
+        /// After so long it is locked again.
+        ttl_s: u64,
+    },
+    /// Lock the view.
+    Lock,
+    /// Take a new generation of the archive key into use.
+    InstallGeneration {
+        /// Its file, in hexadecimal.
+        file: String,
+    },
 }
 
 impl Request {
     fn patience(&self) -> Duration {
         match self {
-            Request::Seal => SEAL_TIMEOUT,
+            Request::Seal
+            | Request::Act { .. }
+            | Request::Unlock { .. }
+            | Request::InstallGeneration { .. }
+            | Request::Checkpoint => SEAL_TIMEOUT,
             _ => ANSWER_TIMEOUT,
         }
     }
@@ -80,7 +119,8 @@ pub fn ask(path: &Path, request: &Request) -> io::Result<Option<Result<Vec<Value
         Err(e) => return Err(e),
     };
     stream.set_read_timeout(Some(request.patience()))?;
-    let mut line = serde_json::to_vec(request)?;
+    // It may hold shares.
+    let mut line = Zeroizing::new(serde_json::to_vec(request)?);
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut rows = Vec::new();
@@ -105,17 +145,19 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves one connection: reads the request, calls `handle`, writes its rows. Blocking.
-pub fn serve_one(stream: UnixStream, handle: impl FnOnce(Request) -> Result<Vec<Value>, String>) -> io::Result<()> {
+/// Reads the request of a connection. Blocking. Nobody sends more than that before there was an answer.
+pub fn request(stream: &UnixStream) -> io::Result<Result<Request, String>> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::with_capacity(LINE_BYTES));
     BufReader::new(stream.try_clone()?.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
-    let answers = match serde_json::from_str::<Request>(&line) {
-        Err(e) => vec![Answer::Failed(format!("request not understood: {e}"))],
-        Ok(request) => match handle(request) {
-            Ok(rows) => rows.into_iter().map(Answer::Row).chain([Answer::Done]).collect(),
-            Err(reason) => vec![Answer::Failed(reason)],
-        },
+    Ok(serde_json::from_str(&line).map_err(|e| format!("request not understood: {e}")))
+}
+
+/// Writes the rows of an answer, or why there are none. Blocking.
+pub fn answer(stream: UnixStream, answered: Result<Vec<Value>, String>) -> io::Result<()> {
+    let answers = match answered {
+        Ok(rows) => rows.into_iter().map(Answer::Row).chain([Answer::Done]).collect(),
+        Err(reason) => vec![Answer::Failed(reason)],
     };
     let mut out = io::BufWriter::new(stream);
     for answer in answers {
@@ -135,7 +177,8 @@ mod tests {
         let listener = std::os::unix::net::UnixListener::bind(&path).expect("bind");
         let server = std::thread::spawn(move || {
             let (stream, _) = listener.accept().expect("a client");
-            serve_one(stream, handle).expect("served");
+            let asked = super::request(&stream).expect("read");
+            super::answer(stream, asked.and_then(handle)).expect("served");
         });
         let answer = ask(&path, request).expect("asked").expect("a server");
         server.join().expect("ended");

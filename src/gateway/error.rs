@@ -50,6 +50,7 @@ impl Error {
                 failed.with_help("is its volume mounted? restore it from its copy; a new archive would not hold the old mail")
             }
             archive::Error::Io { source, .. } => failed.with_some_help(io_help(source)),
+            archive::Error::RolledBack(_) => failed.with_help(ROLLED_BACK),
             archive::Error::Damaged { .. } => failed.with_help(
                 "was host.key replaced? if not, `sealpost archive verify` names what is damaged; restore those files from a copy",
             ),
@@ -108,6 +109,11 @@ impl Error {
         }
     }
 }
+
+/// What to do with an archive that is older than what is known of it.
+const ROLLED_BACK: &str = "nothing is signed or accepted on it, for that would contradict what was signed before. Restore the newest \
+copy of archive/ and journal/ together, and start again. If the newer state is lost for good, keep this copy as it is (it can be \
+read, exported and verified) and set up a new gateway directory with `sealpost init`";
 
 /// What to do when the system refuses an operation on a file.
 pub fn io_help(error: &io::Error) -> Option<&'static str> {

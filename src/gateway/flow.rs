@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! receive   octets                   -> Draft        the listener's session streams them into the journal
-//! gather    Draft                    -> Gathered     gather.rs
+//! gather    Draft                    -> Gathered     gather.rs; of a journal report what it states, report.rs
 //! judge     Facts                    -> Ruling       policy
 //! render    Draft + Ruling           -> Renditions   plan.rs, render.rs
 //! commit    Draft + Ruling + Renditions -> id        journal                      ---- only now 250 ----
@@ -18,12 +18,13 @@ mod plan;
 pub mod received;
 mod render;
 pub(super) mod replies;
+mod report;
 
 use super::config::LoopHeader;
 use super::post::{Post, is_large};
 use crate::access::Account;
 use crate::journal::{AcceptDraft, Draft, RenditionDraft};
-use crate::mail::{Client, Direction, Envelope, MailId, Retention};
+use crate::mail::{Client, Direction, Envelope, MailId, Reported, Retention};
 use crate::policy::{Disposition, Ruling};
 use crate::smtp::server::{Origin, Reply};
 use fenced::Refusable;
@@ -97,8 +98,9 @@ async fn steps(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
     if !is_journal(&intake) && matches!(octets.first(), Some(b' ' | b'\t')) {
         return Answer::All(replies::BEGINS_WITH_FOLD.clone());
     }
-    let base = guard.strip(octets);
     let listener = intake.listener.map(|index| &config.listener[index]);
+    let reported = report::reported(listener, &intake, &octets);
+    let base = guard.strip(octets);
     let entrance = Entrance { config: &config, listener, account: intake.account.as_ref() };
     let keyring = post.keyring();
     let gathered = gather::gather(entrance, &intake.client, &intake.envelope, &base.octets, &keyring, post.now());
@@ -112,7 +114,7 @@ async fn steps(post: &Arc<Post>, intake: Intake, partial: Partial) -> Answer {
     drop((base, room));
     let recipients = intake.envelope.recipients.len();
     let partial = if is_journal(&intake) { Partial::All } else { partial };
-    match commit(post, intake, (&ruling, retention), renditions).await {
+    match commit(post, intake, (&ruling, retention), renditions, reported).await {
         Err(reply) => Answer::All(reply),
         Ok(id) => accepted(id, &ruling, recipients, partial),
     }
@@ -197,6 +199,7 @@ async fn commit(
     intake: Intake,
     (ruling, retention): (&Ruling, Retention),
     renditions: Vec<RenditionDraft>,
+    reported: Option<Reported>,
 ) -> Result<MailId, Reply> {
     let accept = AcceptDraft {
         accepted_at: intake.client.at,
@@ -205,6 +208,7 @@ async fn commit(
         ruling: minicbor::to_vec(ruling).map_err(|e| replies::bug("a ruling does not encode", &e))?,
         retention,
         renditions,
+        reported,
     };
     let (done, durable) = oneshot::channel();
     intake.draft.commit(

@@ -48,7 +48,7 @@ pub struct Event<'a> {
     /// RFC 3339, UTC.
     pub at: String,
     /// `accepted`, `refused`, `delivered`, `deferred`, `in-doubt`, `failed`, `parked`, `released`, `dropped`, `warned`, `sealed`,
-    /// `login`, `login-refused`, `reloaded`.
+    /// `login`, `login-refused`, `reloaded`, `share`, `unlocked`, `unlock-refused`, `locked`, `officers`.
     pub event: &'a str,
     /// The message's id, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +91,7 @@ impl std::fmt::Display for Event<'_> {
 fn tell(event: &Event<'_>) {
     let line = one_line(&event.to_string());
     match event.event {
-        "deferred" | "in-doubt" | "failed" | "parked" | "login-refused" => tracing::warn!("{line}"),
+        "deferred" | "in-doubt" | "failed" | "parked" | "login-refused" | "unlock-refused" => tracing::warn!("{line}"),
         _ => tracing::info!("{line}"),
     }
 }

@@ -1,13 +1,17 @@
 //! The post: what all parts of a running gateway share. Opens everything, replaces policy, keys and certificates under running
 //! sessions, and keeps what it has when a new version has faults.
 
+use super::acts::Office;
+use super::acts::settle::{Settled, Settling};
 use super::config::{Changed, Config};
 use super::door::certificates::Authorities;
 use super::door::logins::Logins;
 use super::error::Error;
 use super::fence::Fence;
 use super::files;
+use super::import::{self, Imports};
 use super::observe::{Audit, Event};
+use super::read_audit::ReadAudit;
 use super::room::Room;
 use super::tls::Presented;
 use crate::access::Accounts;
@@ -42,10 +46,13 @@ pub struct Post {
     archive: Archive,
     accounts: Accounts,
     audit: Audit,
+    read_audit: ReadAudit,
     rendering: Semaphore,
     logins: Logins,
     rooms: Rooms,
     fence: Fence<Digest>,
+    settling: Settling,
+    imports: Imports,
     accepted: mpsc::UnboundedSender<MailId>,
 }
 
@@ -107,6 +114,8 @@ impl Post {
         let (journal, archive) = open_store(&config, &places, &disk, &clock, &host_key)?;
         let accounts = Accounts::open(disk.clone(), clock.clone(), &places.accounts)?;
         let audit = Audit::open(&places.audit).map_err(|e| Error::io(&places.audit, &e))?;
+        let read_audit =
+            ReadAudit::start(disk.clone(), &places.read_audit).map_err(|e| Error::of("thread of the read audit", e))?;
         let (accepted, accepted_ids) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let post = Post {
@@ -123,10 +132,13 @@ impl Post {
             archive,
             accounts,
             audit,
+            read_audit,
             rendering: Semaphore::new(cores),
             logins: Logins::start().map_err(|e| Error::of("threads for logins", e))?,
             rooms,
             fence: Fence::default(),
+            settling: Settling::default(),
+            imports: Imports::default(),
             accepted,
         };
         Ok((post, accepted_ids))
@@ -160,6 +172,20 @@ impl Post {
     /// Keeps out messages that meet a bug before their reply.
     pub fn fence(&self) -> &Fence<Digest> {
         &self.fence
+    }
+    /// What carries out acts on sealed mail.
+    pub fn office(&self) -> Office<'_> {
+        let signatures = self.config().archive.erase_signatures;
+        let (journal, clock) = (&self.journal, &*self.clock);
+        Office { archive: &self.archive, journal, clock, signatures, audit: Some(&self.audit) }
+    }
+    /// Goes on with what follows erasures and expiries; `forget` has the catalog forget.
+    pub fn settle(&self, forget: impl FnOnce() -> Result<(), String>) -> Result<Settled, String> {
+        self.settling.settle(&self.office(), self.config().archive.key_backup_days, forget)
+    }
+    /// Keeps imports and seal passes apart.
+    pub fn imports(&self) -> &Imports {
+        &self.imports
     }
     /// The configuration now.
     pub fn config(&self) -> Arc<Config> {
@@ -212,6 +238,10 @@ impl Post {
     /// The audit trail.
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+    /// Who read what.
+    pub fn read_audit(&self) -> &ReadAudit {
+        &self.read_audit
     }
     /// As many renderings at once as there are cores.
     pub fn rendering(&self) -> &Semaphore {
@@ -311,16 +341,26 @@ pub struct Places {
     pub accounts: PathBuf,
     /// The audit trail.
     pub audit: PathBuf,
+    /// The read audit.
+    pub read_audit: PathBuf,
+    /// What the gateway remembers besides: the last checkpoint, what was sent where, how far a scrub is.
+    pub state: PathBuf,
     /// The control socket.
     pub control: PathBuf,
+    /// When officers last proved that they can open the archive.
+    pub drills: PathBuf,
 }
 
 impl Places {
     /// Those of a configuration.
     pub fn of(config: &Config) -> Places {
-        let below = |name: &str| config.data_dir.join(name);
+        Places::below(&config.data_dir)
+    }
+    /// Those below a `data_dir`.
+    pub fn below(root: &Path) -> Places {
+        let below = |name: &str| root.join(name);
         Places {
-            root: config.data_dir.clone(),
+            root: root.to_owned(),
             policies: below("policies"),
             host_key: below("host.key"),
             keyring: below("keyring"),
@@ -329,7 +369,10 @@ impl Places {
             catalog: below("catalog"),
             accounts: below("access"),
             audit: below("audit.jsonl"),
+            read_audit: below("audit"),
+            state: below("state"),
             control: below("run/control.sock"),
+            drills: below("drills"),
         }
     }
 }
@@ -368,6 +411,7 @@ pub fn open_store(
 ) -> Result<(Journal, Archive), Error> {
     let archive =
         Archive::open(disk.clone(), &places.archive, host_key).map_err(|e| Error::archive(&places.archive, &e))?;
+    super::anchoring::memory::compare(&**disk, config, &archive)?;
     // The journal would make its directory; where it has vanished, a volume is not mounted and mail would go to the wrong disk.
     if !disk.exists(&places.journal) {
         return Err(Error::of(places.journal.display(), "the journal's directory is not there")
@@ -391,6 +435,7 @@ pub fn open_store(
         Journal::open(disk.clone(), clock.clone(), settings, keys, archive.log_size(), archive.sealed_through())
             .map_err(|e| Error::journal(&places.journal, &e))?;
     tell_replay(&replay);
+    import::intake::reconcile(&**disk, places, &journal).map_err(|e| Error::io(&places.root.join("import"), &e))?;
     archive.reconcile(&journal).map_err(|e| Error::archive(&places.archive, &e))?;
     Ok((journal, archive))
 }

@@ -1,9 +1,9 @@
 //! Step 7, seal: turns what the journal holds into segments, by age, by size, or when asked; then shows it to readers. A step that
 //! fails, and be it by a panic, is told, shown and tried again; mail does not wait for it.
 
-mod fenced;
+pub mod fenced;
 mod steps;
-mod trouble;
+pub mod trouble;
 
 use super::ending::{stopping, until};
 use super::post::Post;
@@ -21,6 +21,8 @@ use trouble::Trouble;
 const TICK: Duration = Duration::from_millis(250);
 /// Pause after a failed step, unless somebody asks.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// Pause between looks at what follows erasures and expiries.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Requests that may wait.
 const REQUESTS_MAX: usize = 64;
 
@@ -86,9 +88,17 @@ impl Sealing {
     ) {
         // After a long stop or a lost catalog the first indexing takes its time; mail does not wait for it.
         let (mut seal_from, mut index_at) = (Instant::now(), Some(Instant::now()));
+        let mut settle_at = Instant::now();
         loop {
             if index_at.is_some_and(|at| at <= Instant::now()) {
                 index_at = self.index(steps).await.err().map(|_| Instant::now() + pause);
+            }
+            if settle_at <= Instant::now() {
+                let taken = steps.clone();
+                if let Err(why) = fenced(move || taken.settle()).await {
+                    tracing::debug!("receipts are pending: {why}");
+                }
+                settle_at = Instant::now() + SETTLE;
             }
             let request = tokio::select! {
                 biased;

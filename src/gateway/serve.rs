@@ -1,24 +1,33 @@
 //! `sealpost serve`: opens everything, says "ready", runs until a signal. SIGTERM drains, SIGINT ends, SIGHUP reloads.
 
+use super::anchoring::Anchoring;
 use super::control;
 use super::control::desk::Desk;
 use super::delivery::Delivery;
 use super::door::listen::Places;
 use super::door::rates::Rates;
 use super::door::{self, House};
-use super::ending::until;
+use super::drills;
+use super::ending::{stopping, until};
 use super::error::Error;
 use super::post::{self, Post, Rooms};
+use super::read_audit;
 use super::reading::Reading;
+use super::scrubbing::Scrubbing;
 use super::sealing::Sealing;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// How long sessions and transactions under way may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether the view is to be locked.
+const OFFICERS_WATCHED: Duration = Duration::from_millis(500);
+/// How often it is looked whether a drill is overdue.
+const DRILLS_WATCHED: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs a gateway in the foreground.
 pub fn serve(config: &Path) -> Result<(), Error> {
@@ -75,6 +84,8 @@ async fn run(config: &Path) -> Result<(), Error> {
     let reading = Arc::new(tokio::task::block_in_place(|| Reading::open(&post)));
     let delivery = Delivery::new(post.clone(), closing.clone());
     let sealing = Sealing::start(post.clone(), reading.clone(), closing.clone());
+    let anchoring = Anchoring::start(post.clone(), closing.clone());
+    let scrubbing = Scrubbing::start(post.clone(), closing.clone());
     let doors = door::open(&post)?;
     let house = House {
         post: post.clone(),
@@ -83,13 +94,23 @@ async fn run(config: &Path) -> Result<(), Error> {
         closing: closing.clone(),
         sessions: watch::channel(0).0,
     };
-    let desk = Desk { post: post.clone(), delivery: delivery.clone(), sealing: sealing.clone(), reading };
+    tokio::spawn(watch_officers(post.clone(), reading.clone(), closing.clone()));
+    let desk = Desk {
+        post: post.clone(),
+        delivery: delivery.clone(),
+        sealing: sealing.clone(),
+        reading,
+        anchoring,
+        scrubbing,
+        closing: closing.clone(),
+    };
     open_control(&post, desk)?;
     let places = Places::new(&post.config().limits);
     for (door, socket) in doors {
         tokio::spawn(door::attend(house.clone(), door, socket, places.clone()));
     }
     tokio::spawn(delivery.clone().run(accepted));
+    tokio::spawn(read_audit::anchor(post.clone(), closing.clone()));
     ready();
     let ending = until_stopped(&mut signals, &post).await;
     // The readers of this channel may all have ended already.
@@ -104,6 +125,25 @@ async fn run(config: &Path) -> Result<(), Error> {
     stop(&post)?;
     tracing::info!("ended; what is not delivered or sealed waits in the journal");
     Ok(())
+}
+
+/// Locks the view when its time is over, and tells at the start and once a day when a drill is overdue.
+async fn watch_officers(post: Arc<Post>, reading: Arc<Reading>, closing: watch::Receiver<bool>) {
+    let mut drill_at = Instant::now();
+    loop {
+        tokio::task::block_in_place(|| {
+            reading.expire(Instant::now());
+            if drill_at <= Instant::now() {
+                let path = post::Places::of(&post.config()).drills;
+                drills::watch(&**post.disk(), &path, &post.archive().generation(), post.now());
+                drill_at += DRILLS_WATCHED;
+            }
+        });
+        tokio::select! {
+            () = stopping(&closing) => return,
+            () = tokio::time::sleep(OFFICERS_WATCHED) => {}
+        }
+    }
 }
 
 fn ready() {
@@ -159,6 +199,7 @@ async fn drain(signals: &mut Signals, house: &House, delivery: &Delivery, sealin
 fn stop(post: &Arc<Post>) -> Result<(), Error> {
     let control = post::Places::of(&post.config()).control;
     tokio::task::block_in_place(|| {
+        post.read_audit().close(post.journal());
         post.journal().clone().close();
         match std::fs::remove_file(&control) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&control, &e)),

@@ -94,6 +94,12 @@ pub(super) fn head(octets: &[u8]) -> Parsed<(String, String)> {
     Ok((tag, name))
 }
 
+/// A command without its tag, as it was sent.
+pub(super) fn untagged(octets: &[u8]) -> &[u8] {
+    let at = octets.iter().position(|b| *b == b' ').map_or(octets.len(), |at| at + 1);
+    &octets[at..]
+}
+
 fn tag(cursor: &mut Cursor<'_>) -> Parsed<String> {
     let tag = cursor.tag()?;
     if tag.len() > TAG_BYTES_MAX {

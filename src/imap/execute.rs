@@ -25,18 +25,23 @@ use super::session::Phase;
 use super::session::Session;
 use super::session::TlsState;
 use super::session::unavailable;
-use super::work::Job;
-use super::work::Work;
+use super::work::Asked;
+use super::work::Begun;
 use crate::catalog::Mailbox;
+use crate::catalog::Reading;
 use crate::catalog::View;
 
 /// The text of a tagged answer, `OK`, `NO` or `BAD` first.
 type Answered = Result<&'static str, &'static str>;
+/// How STORE ends.
+const NOTHING_STORED: &str = "OK STORE completed, nothing was changed";
+/// What is to be recorded first; nothing, when there is nothing to record and the work goes on.
+type Recording = Result<Option<Reading>, &'static str>;
 
 impl Session {
-    /// Does a command. An event when the driver has a part in it.
-    pub(super) fn execute(&mut self, tag: String, command: Command, out: &mut Vec<u8>) -> Option<Event> {
-        let result = match command {
+    /// Does a command; `octets` are what the client wrote behind its tag. An event when the driver has a part in it.
+    pub(super) fn execute(&mut self, tag: String, command: Command, octets: &[u8], out: &mut Vec<u8>) -> Option<Event> {
+        let begun = match command {
             Command::StartTls => return self.start_tls(&tag, out),
             Command::Login(user, password) => return self.login(tag, &user, &password, out),
             Command::Authenticate(mechanism, initial) => {
@@ -48,15 +53,19 @@ impl Session {
                 return None;
             }
             Command::Fetch(numbers, set, items) => self.fetch(&tag, "OK FETCH completed", numbers, &set, items),
-            Command::Store(numbers, set, answer) => self.store(&tag, numbers, &set, answer),
-            Command::Search(numbers, charset, key) => self.search(&tag, numbers, charset, key),
-            other => self.at_once(other, out).map(Some),
+            Command::Store(numbers, set, Answer::Flags) => self.store(&tag, numbers, &set),
+            Command::Search(numbers, charset, key) => self.search(&tag, numbers, charset, key, octets),
+            other => match self.at_once(other, out) {
+                Ok(text) | Err(text) => Err(text),
+            },
         };
-        match result {
-            Ok(None) => {}
-            Ok(Some(text)) | Err(text) => self.finish(&tag, text, Expunges::Allowed, out),
+        match begun {
+            Ok(reading) => reading.map(Event::Record),
+            Err(text) => {
+                self.finish(&tag, text, Expunges::Allowed, out);
+                None
+            }
         }
-        None
     }
 
     /// The commands that are answered in full at once.
@@ -87,6 +96,7 @@ impl Session {
                 Ok("OK Mailbox closed")
             }
             Command::Expunge => self.selected().map(|_| "OK EXPUNGE completed, nothing was removed"),
+            Command::Store(numbers, set, _) => self.choose(numbers, &set).map(|_| NOTHING_STORED),
             Command::Copy => self.selected().and(Err(reply::NO_PERMISSION)),
             _ => self.view().and(Err(reply::NO_PERMISSION)),
         }
@@ -237,44 +247,43 @@ impl Session {
         numbers: Numbers,
         set: &SequenceSet,
         items: Vec<Item>,
-    ) -> Result<Option<&'static str>, &'static str> {
-        let chosen = self.choose(numbers, set)?;
-        self.work = Some(Work { tag: tag.to_owned(), job: Job::Fetch(result, Fetch::new(items, chosen)) });
-        Ok(None)
+    ) -> Recording {
+        let fetch = Fetch::new(items, self.choose(numbers, set)?);
+        let begun = Asked::fetch(tag.to_owned(), result, fetch, self.selected()?);
+        Ok(self.begin(begun))
     }
 
-    /// OK without effect: a NO would stop fetchmail at its first message. The answer shows the flags as they are.
-    fn store(
-        &mut self,
-        tag: &str,
-        numbers: Numbers,
-        set: &SequenceSet,
-        answer: Answer,
-    ) -> Result<Option<&'static str>, &'static str> {
-        const RESULT: &str = "OK STORE completed, nothing was changed";
-        match (answer, numbers) {
-            (Answer::Silent, _) => self.choose(numbers, set).map(|_| Some(RESULT)),
-            (Answer::Flags, Numbers::Sequence) => self.fetch(tag, RESULT, numbers, set, vec![Item::Flags]),
-            (Answer::Flags, Numbers::Uid) => {
-                self.fetch(tag, RESULT, numbers, set, section::with_uid(vec![Item::Flags]))
+    /// What is to be recorded before the work begins.
+    fn begin(&mut self, begun: Begun) -> Option<Reading> {
+        match begun {
+            Begun::Work(work) => {
+                self.work = Some(work);
+                None
+            }
+            Begun::Asked(asked, reading) => {
+                self.asked = Some(asked);
+                Some(reading)
             }
         }
     }
 
-    fn search(
-        &mut self,
-        tag: &str,
-        numbers: Numbers,
-        charset: Charset,
-        key: Key,
-    ) -> Result<Option<&'static str>, &'static str> {
+    /// OK without effect: a NO would stop fetchmail at its first message. The answer shows the flags as they are.
+    fn store(&mut self, tag: &str, numbers: Numbers, set: &SequenceSet) -> Recording {
+        let items = match numbers {
+            Numbers::Sequence => vec![Item::Flags],
+            Numbers::Uid => section::with_uid(vec![Item::Flags]),
+        };
+        self.fetch(tag, NOTHING_STORED, numbers, set, items)
+    }
+
+    fn search(&mut self, tag: &str, numbers: Numbers, charset: Charset, key: Key, terms: &[u8]) -> Recording {
         let uids = self.selected()?.uids();
         if charset == Charset::Unknown {
             return Err("NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset");
         }
         let search = Search::new(numbers, key, uids);
-        self.work = Some(Work { tag: tag.to_owned(), job: Job::Search(search) });
-        Ok(None)
+        let begun = Asked::search(tag.to_owned(), search, terms.to_vec(), self.selected()?);
+        Ok(self.begin(begun))
     }
 }
 

@@ -53,6 +53,26 @@ impl Fetch {
         Fetch { items, need, chosen, next: 0, answer: Answer::default(), missing: Missing::None }
     }
 
+    /// Whether anything but numbers and flags is shown, which are the same whatever a message says.
+    pub(super) fn shows_mail(&self) -> bool {
+        self.need > Need::Number
+    }
+
+    /// The UIDs of the messages chosen, as ranges; `uids` are those of the mailbox.
+    pub(super) fn uids(&self, uids: &[u32]) -> Vec<(u32, u32)> {
+        self.chosen.uids(uids)
+    }
+
+    /// How many messages are chosen.
+    pub(super) fn count(&self) -> u64 {
+        self.chosen.count()
+    }
+
+    /// The items, as the answer calls them.
+    pub(super) fn items(&self) -> String {
+        self.items.iter().map(Item::name).collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether messages were gone.
     pub(super) fn missing(&self) -> Missing {
         self.missing
@@ -123,7 +143,7 @@ fn write_summary(out: &mut Vec<u8>, item: &Item, message: &Message) {
     let structure = &message.summary.structure;
     match item {
         Item::InternalDate => {
-            out.extend_from_slice(format!("INTERNALDATE \"{}\"", message.accepted_at.imap_date_time()).as_bytes());
+            out.extend_from_slice(format!("INTERNALDATE \"{}\"", message.internal_date.imap_date_time()).as_bytes());
         }
         Item::Size => out.extend_from_slice(format!("RFC822.SIZE {}", message.size).as_bytes()),
         Item::Envelope => {

@@ -1,4 +1,5 @@
-//! IMAP4rev1 (RFC 3501), read-only: a session core over bytes and a [`crate::catalog::View`]. Has no way to write.
+//! IMAP4rev1 (RFC 3501), read-only: a session core over bytes and a [`crate::catalog::View`]. Has no way to write; [`client`] appends to
+//! mailboxes of others.
 //!
 //! The driver feeds [`Session::step`] what it read, writes what came out, and does what the [`Event`] says. A command passes
 //! `frame` (octets to one command, literals in place), `command` with `section` and `key` over `cursor` (the
@@ -10,6 +11,7 @@
 //! is shown as octet 0x80.
 
 mod bodystructure;
+pub mod client;
 mod command;
 mod cursor;
 mod envelope;

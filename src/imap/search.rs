@@ -183,7 +183,7 @@ impl Look<'_> {
     fn summary_passes(&mut self, test: &Test) -> Result<bool, Stop> {
         let message = self.selected.message(self.view, self.index)?.ok_or(Stop::Gone)?;
         Ok(match test {
-            Test::Accepted(when, day) => when.holds(Day::of(message.accepted_at), *day),
+            Test::Accepted(when, day) => when.holds(Day::of(message.internal_date), *day),
             Test::Sent(when, day) => Day::sent(&message.summary).is_some_and(|sent| when.holds(sent, *day)),
             Test::Larger(n) => message.size > *n,
             Test::Smaller(n) => message.size < *n,

@@ -29,6 +29,22 @@ pub(super) enum Item {
     Section(Box<Section>),
 }
 
+impl Item {
+    /// What the answer calls it.
+    pub(super) fn name(&self) -> std::borrow::Cow<'_, str> {
+        match self {
+            Item::Flags => "FLAGS".into(),
+            Item::Uid => "UID".into(),
+            Item::InternalDate => "INTERNALDATE".into(),
+            Item::Size => "RFC822.SIZE".into(),
+            Item::Envelope => "ENVELOPE".into(),
+            Item::Body => "BODY".into(),
+            Item::BodyStructure => "BODYSTRUCTURE".into(),
+            Item::Section(section) => String::from_utf8_lossy(&section.name),
+        }
+    }
+}
+
 /// Octets of a message. `\Seen` never changes, so `.PEEK` is read and forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Section {

@@ -43,6 +43,11 @@ impl Selected {
         Ok(Some((mailbox, selected)))
     }
 
+    /// The mailbox's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// UIDs in message order.
     pub(super) fn uids(&self) -> &[u32] {
         &self.uids

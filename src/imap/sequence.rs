@@ -109,6 +109,17 @@ impl Chosen {
         self.0.get(at).map(|range| range.start.max(from))
     }
 
+    /// The UIDs of the chosen messages as ranges, `uids` being those of the mailbox in order.
+    pub(super) fn uids(&self, uids: &[u32]) -> Vec<(u32, u32)> {
+        let ends = |range: &Range<usize>| Some((*uids.get(range.start)?, *uids.get(range.end.checked_sub(1)?)?));
+        self.0.iter().filter_map(ends).collect()
+    }
+
+    /// How many messages are chosen.
+    pub(super) fn count(&self) -> u64 {
+        self.0.iter().map(|range| range.len() as u64).sum()
+    }
+
     /// Whether an index is chosen.
     pub(super) fn contains(&self, index: usize) -> bool {
         self.next(index) == Some(index)

@@ -12,8 +12,11 @@ use super::reply;
 use super::sasl;
 use super::selected::Expunges;
 use super::selected::Selected;
+use super::work::Asked;
 use super::work::Progress;
 use super::work::Work;
+use crate::catalog::Reading;
+use crate::catalog::Recorded;
 use crate::catalog::Unavailable;
 use crate::catalog::View;
 use zeroize::Zeroizing;
@@ -65,6 +68,8 @@ pub enum Event {
     StartTls,
     /// Check the account, then call [`Session::authenticated`] or [`Session::refused`]; steps do nothing before.
     Authenticate(Login),
+    /// Record this durably, then call [`Session::recorded`]; steps do nothing before, and nothing of it is in `out`.
+    Record(Reading),
     /// Close the connection.
     Close,
 }
@@ -113,6 +118,8 @@ pub struct Session {
     pub(super) view: Option<Box<dyn View>>,
     pub(super) selected: Option<Selected>,
     pub(super) work: Option<Work>,
+    /// What may become work once it is recorded.
+    pub(super) asked: Option<Asked>,
     frame: Frame,
     /// The answer to a command that is being read past.
     refusal: Option<String>,
@@ -129,6 +136,7 @@ impl Session {
             view: None,
             selected: None,
             work: None,
+            asked: None,
             frame: Frame::new(),
             refusal: None,
             bad_commands: 0,
@@ -167,6 +175,7 @@ impl Session {
         match self.phase {
             Phase::Closed => return Some(Event::Close),
             Phase::Authenticating(_) => return Some(Event::Read),
+            _ if self.asked.is_some() => return Some(Event::Read),
             _ => {}
         }
         if out.len() >= OUTPUT_BYTES_FULL || self.step_work(out) == Progress::Again {
@@ -178,16 +187,15 @@ impl Session {
     fn step_work(&mut self, out: &mut Vec<u8>) -> Progress {
         let Some(mut work) = self.work.take() else { return Progress::Done };
         let (Some(selected), Some(view)) = (&mut self.selected, &self.view) else { return Progress::Done };
-        match work.job.run(selected, view.as_ref(), out) {
+        match work.run(selected, view.as_ref(), out) {
             Ok(Progress::Again) => {
                 self.work = Some(work);
                 return Progress::Again;
             }
             Ok(Progress::Done) => {
-                let result = work.job.result();
-                self.finish(&work.tag, result, Expunges::Held, out);
+                self.finish(work.tag(), work.result(), Expunges::Held, out);
             }
-            Err(e) => reply::tagged(out, &work.tag, unavailable(&e)),
+            Err(e) => reply::tagged(out, work.tag(), unavailable(&e)),
         }
         Progress::Done
     }
@@ -279,7 +287,7 @@ impl Session {
         match (command::head(octets), command::parse(octets)) {
             (Ok((tag, _)), Ok(command)) => {
                 self.bad_commands = 0;
-                self.execute(tag, command, out)
+                self.execute(tag, command, command::untagged(octets), out)
             }
             (_, Err(Malformed(why))) => self.bad(octets, &format!("BAD Syntax: {why}"), out),
             (Err(Malformed(why)), _) => self.bad(octets, &format!("BAD Syntax: {why}"), out),
@@ -351,6 +359,15 @@ impl Session {
         }
     }
 
+    /// What the last [`Event::Record`] asked for is recorded, and the next steps show it; or it is not, and they refuse it.
+    pub fn recorded(&mut self, recorded: Recorded, out: &mut Vec<u8>) {
+        let Some(asked) = self.asked.take() else { return };
+        match recorded {
+            Recorded::Durable => self.work = Some(asked.recorded()),
+            Recorded::Failed => reply::tagged(out, asked.tag(), reply::NO_UNAVAILABLE),
+        }
+    }
+
     /// The tag of the login that was being checked, unless the session has ended meanwhile.
     fn end_authenticating(&mut self) -> Option<String> {
         match std::mem::replace(&mut self.phase, Phase::Command) {
@@ -399,6 +416,7 @@ impl Session {
             reply::untagged(out, &format!("BYE {text}"));
         }
         self.work = None;
+        self.asked = None;
         self.phase = Phase::Closed;
         Event::Close
     }

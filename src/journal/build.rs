@@ -93,7 +93,8 @@ impl<'a> Batch<'a> {
                 // Only a hint: without it the pieces vanish at the next replay all the same.
                 self.push(&Frame::Abort(id)).map_or_else(|error| tracing::debug!(%error, "no ABORT"), |_| ());
             }
-            Job::Retire => {}
+            // The writer's own.
+            Job::Retire | Job::Turn(_) => {}
         }
     }
 

@@ -14,6 +14,7 @@ use super::state::State;
 use super::streams::Streams;
 use crate::mail::MailId;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use zeroize::Zeroizing;
 
@@ -37,6 +38,8 @@ pub struct Candidate {
 pub struct Carrier {
     offer: Mutex<Offer>,
     changed: Condvar,
+    /// Files up to this ordinal are to go, however much of them is needed.
+    evicted: AtomicU64,
 }
 
 #[derive(Default)]
@@ -55,6 +58,11 @@ impl Carrier {
             *offer = Offer::Files(files);
             self.changed.notify_all();
         }
+    }
+
+    /// Carries all that is needed of files up to this ordinal.
+    pub fn evict(&self, ordinal: u64) {
+        self.evicted.fetch_max(ordinal, Ordering::Relaxed);
     }
 
     /// Ends `run`.
@@ -102,7 +110,7 @@ enum Carrying {
 }
 
 fn carry_one_file(shared: &Shared, files: &[Candidate]) -> Result<Carrying, Error> {
-    let plan = plan(&shared.state(), files);
+    let plan = plan(&shared.state(), files, shared.carrier.evicted.load(Ordering::Relaxed));
     let Some(mut messages) = plan else { return Ok(Carrying::NothingWorthIt) };
     if !is_roomy(shared)? {
         return Ok(Carrying::NothingWorthIt);
@@ -147,8 +155,8 @@ struct Needed {
     outlook: Outlook,
 }
 
-/// The messages of the oldest candidate of which little enough is needed, and all of that can be carried.
-fn plan(state: &State, files: &[Candidate]) -> Option<Vec<(MailId, u64)>> {
+/// The messages of the oldest candidate of which little enough is needed, or that is to go, and all of that can be carried.
+fn plan(state: &State, files: &[Candidate], evicted: u64) -> Option<Vec<(MailId, u64)>> {
     if files.is_empty() {
         return None;
     }
@@ -166,11 +174,11 @@ fn plan(state: &State, files: &[Candidate]) -> Option<Vec<(MailId, u64)>> {
             }
         }
     }
-    let is_worth_it = |(bytes, needed): &(u64, Needed)| {
-        let is_little = needed.bytes.saturating_mul(NEEDED_PARTS) < *bytes;
+    let is_worth_it = |(ordinal, (bytes, needed)): &(u64, (u64, Needed))| {
+        let is_little = needed.bytes.saturating_mul(NEEDED_PARTS) < *bytes || *ordinal <= evicted;
         !needed.messages.is_empty() && needed.outlook == Outlook::Free && is_little
     };
-    needed.into_values().find(is_worth_it).map(|(_, needed)| needed.messages)
+    needed.into_iter().find(is_worth_it).map(|(_, (_, needed))| needed.messages)
 }
 
 /// Copies a group of messages; returns when their CARRYs are durable.

@@ -17,6 +17,7 @@ use crate::crypto::random;
 use crate::mail::Client;
 use crate::mail::Envelope;
 use crate::mail::MailId;
+use crate::mail::Reported;
 use crate::mail::Retention;
 use crate::mail::retention::is_class_name;
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ pub struct AcceptDraft {
     pub retention: Retention,
     /// What is delivered to whom.
     pub renditions: Vec<RenditionDraft>,
+    /// What it states as a journal report.
+    pub reported: Option<Reported>,
 }
 
 /// One form of the message as it will leave.
@@ -68,12 +71,13 @@ pub struct Draft {
     buffer: Vec<u8>,
     streamed: u64,
     hasher: Sha256,
+    dated_at: Option<Timestamp>,
 }
 
 impl Draft {
     pub(super) fn new(shared: Arc<Shared>, id: MailId) -> Draft {
         let drafting = Drafting::begin(id);
-        Draft { shared, drafting, buffer: Vec::new(), streamed: 0, hasher: Sha256::new() }
+        Draft { shared, drafting, buffer: Vec::new(), streamed: 0, hasher: Sha256::new(), dated_at: None }
     }
 
     /// The id it will be accepted under.
@@ -87,6 +91,11 @@ impl Draft {
     /// SHA-256 of the octets so far.
     pub fn sha256(&self) -> Digest {
         self.hasher.clone().finish()
+    }
+
+    /// Gives the message a date of its own.
+    pub fn date(&mut self, at: Timestamp) {
+        self.dated_at = Some(at);
     }
 
     /// Adds received octets. Waits for the disk when a large message arrives faster than it writes.
@@ -152,8 +161,10 @@ impl Draft {
             ruling: draft.ruling,
             class: draft.retention.class,
             renditions,
+            reported: draft.reported,
             keep_until: draft.retention.keep_until,
             protected_until: draft.retention.protected_until,
+            dated_at: self.dated_at,
         };
         check(&accept)?;
         trim(&mut accept);

@@ -69,7 +69,9 @@ pub fn accept(n: u64, recipients: u64) -> Accept {
         ruling: vec![0x80],
         class: "default".into(),
         renditions: vec![rendition],
+        reported: None,
         keep_until: None,
         protected_until: None,
+        dated_at: None,
     }
 }

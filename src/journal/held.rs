@@ -18,6 +18,8 @@ pub struct Held {
     pub id: MailId,
     /// When it was accepted.
     pub accepted_at: Timestamp,
+    /// INTERNALDATE, which decides the mailbox.
+    pub internal_date: Timestamp,
     /// Octets as received.
     pub body_bytes: u64,
     /// The record's CBOR, verbatim as committed to.
@@ -41,6 +43,7 @@ impl Held {
         Held {
             id: accept.id,
             accepted_at: accept.accepted_at,
+            internal_date: accept.internal_date(),
             body_bytes: accept.body_bytes,
             accept_octets,
             accept_index,

@@ -65,6 +65,8 @@ pub struct Shared {
 pub struct LiveCount {
     pub files: AtomicUsize,
     pub bytes: AtomicU64,
+    /// The least ordinal of a live file; `u64::MAX` when there is none.
+    pub oldest: AtomicU64,
 }
 
 impl Shared {
@@ -201,6 +203,10 @@ impl Journal {
         let carrying = Arc::clone(&shared);
         threads.spawn("journal-carrier", move || Carrier::run(&carrying))?;
         Ok(Journal { shared, threads })
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     fn declare(&self, gaps: &[(u64, u64)]) -> Result<(), Error> {

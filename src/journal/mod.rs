@@ -12,6 +12,7 @@ mod carrier;
 mod draft;
 mod effect;
 mod error;
+mod eviction;
 mod file;
 #[cfg(test)]
 mod fixtures;
@@ -29,6 +30,7 @@ mod queue;
 mod readers;
 mod record;
 mod replay;
+mod reported;
 mod ring;
 mod scan;
 mod settings;
@@ -43,6 +45,7 @@ mod writer;
 
 pub use draft::{AcceptDraft, DRAFT_MEMORY_BYTES, Draft, RenditionDraft};
 pub use error::{Class, Done, Error};
+pub use eviction::{Evicted, Eviction};
 pub use held::Held;
 pub use inspect::{Inspected, InspectedBatch, inspect};
 pub use journal::{Journal, REPLY_BYTES_MAX, Sync};

@@ -79,6 +79,8 @@ pub enum Job {
     Abort(MailId),
     /// Files may have become free.
     Retire,
+    /// Nothing more is written to the file being written; the answer is the ordinal of the newest file that was.
+    Turn(Answer<u64>),
 }
 
 /// A result nobody waits for; its message shows it already.
@@ -97,6 +99,7 @@ impl Job {
             Job::Results { done, .. } => done.give(Err(error.clone())),
             Job::Leaves { done, .. } => done.give(Err(error.clone())),
             Job::Carry(carry) => carry.done.give(Err(error.clone())),
+            Job::Turn(done) => done.give(Err(error.clone())),
             Job::Abort(_) | Job::Retire => {}
         }
     }
@@ -112,7 +115,7 @@ impl Job {
             Job::Carry(_) => FRAME_OVERHEAD_BYTES,
             Job::Results { results, .. } => results.iter().map(result_bytes).sum(),
             Job::Leaves { group, .. } => group.len() + FRAME_OVERHEAD_BYTES,
-            Job::Abort(_) | Job::Retire => FRAME_OVERHEAD_BYTES,
+            Job::Abort(_) | Job::Retire | Job::Turn(_) => FRAME_OVERHEAD_BYTES,
         }
     }
 }

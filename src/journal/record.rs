@@ -8,6 +8,7 @@ use crate::mail::Client;
 use crate::mail::Envelope;
 use crate::mail::MailId;
 use crate::mail::Recipient;
+use crate::mail::Reported;
 use crate::mail::Retention;
 use minicbor::{Decode, Encode};
 use std::sync::Arc;
@@ -52,6 +53,13 @@ pub struct Accept {
     /// Before this no order may erase it; `None`: at any time.
     #[n(10)]
     pub protected_until: Option<Timestamp>,
+    /// The message's own date, of one that was not received just now but imported. Left out of the record where there is none, so
+    /// that older records and these are alike.
+    #[n(11)]
+    pub dated_at: Option<Timestamp>,
+    /// What it states as a journal report, where it is believed. Left out of other mail's record, so that older ones are alike.
+    #[n(12)]
+    pub reported: Option<Reported>,
 }
 
 impl Accept {
@@ -59,6 +67,10 @@ impl Accept {
     pub fn retention(&self) -> Retention {
         let (keep_until, protected_until) = (self.keep_until, self.protected_until);
         Retention { class: self.class.clone(), keep_until, protected_until }
+    }
+    /// INTERNALDATE: its own date, else that of its acceptance.
+    pub fn internal_date(&self) -> Timestamp {
+        self.dated_at.unwrap_or(self.accepted_at)
     }
 }
 
@@ -423,6 +435,18 @@ mod tests {
         let back: Accept = minicbor::decode(&octets).expect("decode");
         assert_eq!(back, accept);
         assert_eq!(encode(&back), octets);
+    }
+
+    #[test]
+    fn a_date_of_its_own_is_left_out_where_there_is_none() {
+        let mut accept = fixtures::accept(3, 1);
+        let received = encode(&accept);
+        assert_eq!((received[0], accept.internal_date()), (0x89, accept.accepted_at), "an array of nine, as ever");
+        accept.dated_at = Some(Timestamp::from_s(880_127_706));
+        let imported = encode(&accept);
+        assert_eq!(imported[0], 0x8c, "an array of twelve");
+        assert_eq!(minicbor::decode::<Accept>(&imported).expect("decode"), accept);
+        assert_eq!(accept.internal_date(), Timestamp::from_s(880_127_706));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Zone of the journal directory where copies of damaged files are kept.
-const QUARANTINE: &str = "quarantine";
+pub const QUARANTINE: &str = "quarantine";
 
 /// What a start found, for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

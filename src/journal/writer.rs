@@ -102,14 +102,30 @@ impl Writer {
         let before = jobs.len();
         jobs.retain(|job| !matches!(job, Job::Retire));
         let retire = before > jobs.len();
+        let (turns, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| matches!(job, Job::Turn(_)));
+        let turned = !turns.is_empty();
         if !jobs.is_empty() || !lazy.is_empty() {
             self.commit(jobs, lazy);
-        } else if !retire {
+        } else if !retire && !turned {
             self.beat();
+        }
+        if turned {
+            self.turn_over(turns);
         }
         if retire {
             self.retire();
             self.shared.carrier.offer(self.candidates());
+        }
+    }
+
+    /// Leaves the file being written; what comes next opens another one.
+    fn turn_over(&mut self, turns: Vec<Job>) {
+        self.beat();
+        self.current = None;
+        for turn in turns {
+            if let Job::Turn(done) = turn {
+                done.give(Ok(self.next_ordinal - 1));
+            }
         }
     }
 
@@ -241,6 +257,8 @@ impl Writer {
     /// Tells how much is kept, which decides about new mail.
     fn count(&self) {
         let bytes = self.files.values().map(|live| live.file.bytes).sum();
+        let oldest = self.files.first_key_value().map_or(u64::MAX, |(ordinal, _)| *ordinal);
+        self.shared.live.oldest.store(oldest, Ordering::Release);
         self.shared.live.files.store(self.files.len(), Ordering::Relaxed);
         self.shared.live.bytes.store(bytes, Ordering::Relaxed);
     }

@@ -12,7 +12,7 @@ pub const DECODED_BYTES_MAX: usize = 64 * 1024;
 /// Octets in the name of a character set.
 const CHARSET_BYTES_MAX: usize = 45;
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

@@ -19,6 +19,11 @@ pub enum Direction {
     /// Copies for the archive alone.
     #[n(2)]
     Journal,
+    /// Through no listener: imported from a file, for the archive alone. No SMTP transaction was seen, and the envelope of such mail is
+    /// what header and From_ line say ([`super::derived`]).
+    #[n(3)]
+    #[serde(skip_deserializing)]
+    Import,
 }
 
 impl Direction {
@@ -28,6 +33,7 @@ impl Direction {
             Direction::Outbound => "outbound",
             Direction::Inbound => "inbound",
             Direction::Journal => "journal",
+            Direction::Import => "import",
         }
     }
 }
@@ -124,14 +130,14 @@ pub struct Tls {
 /// Who handed the message over.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Client {
-    /// The peer's address.
+    /// The peer's address; the unspecified one of an import.
     #[n(0)]
     #[cbor(with = "ip")]
     pub ip: IpAddr,
-    /// The argument of EHLO or HELO, as given.
+    /// The argument of EHLO or HELO, as given. Of an import: where the message was found.
     #[n(1)]
     pub ehlo: String,
-    /// `ESMTP` after EHLO, `SMTP` after HELO, with `S` and `A` as RFC 3848 says.
+    /// `ESMTP` after EHLO, `SMTP` after HELO, with `S` and `A` as RFC 3848 says. Of an import `import`, or `import, LF made CRLF`.
     #[n(2)]
     pub protocol: String,
     /// TLS, if spoken.
@@ -191,6 +197,13 @@ mod tests {
         let octets = minicbor::to_vec((&envelope, &client)).expect("encode");
         let back: (Envelope, Client) = minicbor::decode(&octets).expect("decode");
         assert_eq!(back, (envelope, client));
+    }
+
+    #[test]
+    fn no_listener_imports() {
+        assert_eq!(serde_json::from_str::<Direction>("\"journal\"").ok(), Some(Direction::Journal));
+        assert!(serde_json::from_str::<Direction>("\"import\"").is_err());
+        assert_eq!(minicbor::to_vec(Direction::Import).expect("encode"), [0x82, 0x03, 0x80]);
     }
 
     #[test]

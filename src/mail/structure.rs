@@ -48,6 +48,20 @@ impl Part {
     pub fn whole(&self) -> Span {
         Span { start: self.header.start, end: self.body.end }
     }
+    /// Whether it or a part of it is an attachment: Content-Disposition says so, or it has a file name and is not said to be inline.
+    pub fn has_attachment(&self) -> bool {
+        let is_one = match &self.disposition {
+            Some((kind, _)) if kind == "inline" => false,
+            Some((kind, _)) if kind == "attachment" => true,
+            _ => self.file_name().is_some(),
+        };
+        is_one
+            || match &self.content {
+                Content::Leaf => false,
+                Content::Multipart(parts) => parts.iter().any(Part::has_attachment),
+                Content::Message(inner, _) => inner.has_attachment(),
+            }
+    }
     /// A parameter of Content-Type, RFC 2231 resolved; `name` in lower case.
     pub fn parameter(&self, name: &str) -> Option<String> {
         resolved(&self.parameters, name)
@@ -146,4 +160,30 @@ pub enum Content {
     /// A message/rfc822 in an identity encoding: the inner message and its envelope fields.
     #[n(2)]
     Message(#[n(0)] Box<Part>, #[n(1)] Box<super::summary::EnvelopeFields>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attachments_are_said_to_be_some_or_have_a_name() {
+        let mixed = |part: &str| {
+            format!(
+                "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx\r\n--a\r\n{part}\r\n\r\ny\r\n--a--\r\n"
+            )
+        };
+        for (message, expected) in [
+            ("Subject: x\r\n\r\ny".to_owned(), false),
+            ("Content-Disposition: attachment\r\n\r\ny".to_owned(), true),
+            (mixed("Content-Type: text/html"), false),
+            (mixed("Content-Disposition: ATTACHMENT; filename=a"), true),
+            (mixed("Content-Disposition: inline; filename=logo.png"), false),
+            (mixed("Content-Type: application/pdf; name=a.pdf"), true),
+            (mixed("Content-Disposition: x; filename*=utf-8''a"), true),
+            (mixed("Content-Type: message/rfc822\r\n\r\nContent-Disposition: attachment"), true),
+        ] {
+            assert_eq!(scan(message.as_bytes()).has_attachment(), expected, "{message}");
+        }
+    }
 }

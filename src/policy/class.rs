@@ -93,13 +93,15 @@ impl std::fmt::Display for Span {
     }
 }
 
-impl Class {
+impl Default for Class {
     /// The class that always exists, where no policy says otherwise.
-    pub(super) fn default() -> Class {
+    fn default() -> Class {
         let (name, file) = (CLASS_DEFAULT.to_owned(), String::new());
         Class { name, keep: Keep::Forever, minimum: None, file, line: 0 }
     }
+}
 
+impl Class {
     /// How long a message of this class is kept that is dated `from`: its acceptance, or for an import the date to count from.
     pub fn retention(&self, from: Timestamp) -> Retention {
         let keep_until = match self.keep {

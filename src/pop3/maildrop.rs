@@ -95,6 +95,11 @@ impl Maildrop {
         self.entries.iter_mut().for_each(|entry| entry.visibility = Visibility::Shown);
     }
 
+    /// The mailbox and UID of an entry.
+    pub(super) fn place(&self, entry: &Entry) -> (&str, u32) {
+        (&self.mailboxes[entry.mailbox], entry.uid)
+    }
+
     /// The octets of an entry; `None` when they are gone.
     pub(super) fn octets(&self, view: &dyn View, entry: &Entry) -> Result<Option<Vec<u8>>, Unavailable> {
         view.octets(&self.mailboxes[entry.mailbox], entry.uid)

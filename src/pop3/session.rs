@@ -6,7 +6,10 @@ use super::command::COMMAND_BYTES_MAX;
 use super::command::Command;
 use super::reply;
 use super::sending::Progress;
+use super::transaction::Outcome;
 use super::transaction::Transaction;
+use crate::catalog::Reading;
+use crate::catalog::Recorded;
 use crate::catalog::View;
 use zeroize::Zeroize;
 use zeroize::Zeroizing;
@@ -58,6 +61,8 @@ pub enum Event {
     StartTls,
     /// Check the account, then call [`Session::authenticated`] or [`Session::refused`]; steps do nothing before.
     Authenticate(Login),
+    /// Record this durably, then call [`Session::recorded`]; steps do nothing before, and nothing of it is in `out`.
+    Record(Reading),
     /// Close the connection.
     Close,
 }
@@ -172,6 +177,7 @@ impl Session {
             Phase::Closed => Some(Event::Close),
             Phase::Authenticating => Some(Event::Read),
             Phase::Loading(_) => self.load(out),
+            Phase::Transaction(transaction) if transaction.is_asking() => Some(Event::Read),
             Phase::Transaction(transaction) => (transaction.advance(out) == Progress::Again).then_some(Event::Again),
             Phase::Authorization(_) => None,
         }
@@ -243,7 +249,10 @@ impl Session {
                 }
                 None => Err(reply::ERR_STATE),
             },
-            (command, Phase::Transaction(transaction)) => transaction.execute(&command),
+            (command, Phase::Transaction(transaction)) => match transaction.execute(&command) {
+                Outcome::Record(reading) => return Some(Event::Record(reading)),
+                Outcome::Line(answered) => answered,
+            },
             _ => Err(reply::ERR_STATE),
         };
         reply::line(out, result.as_deref().unwrap_or_else(|text| text));
@@ -308,6 +317,19 @@ impl Session {
         if self.refused_logins >= REFUSED_LOGINS_MAX {
             self.phase = Phase::Closed;
         }
+    }
+
+    /// What the last [`Event::Record`] asked for is recorded, and the next steps show it; or it is not, and is refused.
+    pub fn recorded(&mut self, recorded: Recorded, out: &mut Vec<u8>) {
+        let Phase::Transaction(transaction) = &mut self.phase else { return };
+        if !transaction.is_asking() {
+            return;
+        }
+        let answered = match recorded {
+            Recorded::Durable => transaction.recorded(),
+            Recorded::Failed => transaction.unrecorded(),
+        };
+        reply::line(out, answered.as_deref().unwrap_or_else(|text| text));
     }
 
     /// The handshake is done.

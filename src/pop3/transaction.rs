@@ -1,4 +1,5 @@
-//! The TRANSACTION state (RFC 1939 section 5): a maildrop, the view behind it, and the answer under way. Hides, never deletes.
+//! The TRANSACTION state (RFC 1939 section 5): a maildrop, the view behind it, and the answer under way. Hides, never deletes; opens
+//! a message only once that is recorded.
 
 use super::command::Command;
 use super::maildrop::Maildrop;
@@ -7,6 +8,8 @@ use super::sending;
 use super::sending::Column;
 use super::sending::Progress;
 use super::sending::Sending;
+use crate::catalog::Aim;
+use crate::catalog::Reading;
 use crate::catalog::Unavailable;
 use crate::catalog::View;
 use crate::mail::header;
@@ -16,16 +19,32 @@ pub(super) struct Transaction {
     view: Box<dyn View>,
     maildrop: Maildrop,
     sending: Option<Sending>,
+    asked: Option<Asked>,
+}
+
+/// A message that is to be shown. Nothing of it has been looked at.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Retr(usize),
+    Top(usize, u64),
+}
+
+/// What a command comes to.
+pub(super) enum Outcome {
+    /// Its answer, or the first line of it.
+    Line(Answered),
+    /// This is to be recorded, then call `recorded`.
+    Record(Reading),
 }
 
 /// A single line, `+OK` or `-ERR` first.
-type Answered = Result<String, &'static str>;
+pub(super) type Answered = Result<String, &'static str>;
 
 impl Transaction {
     /// Finds the messages; their facts are still to be loaded.
     pub(super) fn new(view: Box<dyn View>) -> Result<Transaction, Unavailable> {
         let maildrop = Maildrop::find(view.as_ref())?;
-        Ok(Transaction { view, maildrop, sending: None })
+        Ok(Transaction { view, maildrop, sending: None, asked: None })
     }
 
     /// Loads some more facts; the answer to PASS when all are there.
@@ -53,8 +72,8 @@ impl Transaction {
     }
 
     /// The first line of the answer; `advance` writes the others.
-    pub(super) fn execute(&mut self, command: &Command) -> Answered {
-        match *command {
+    pub(super) fn execute(&mut self, command: &Command) -> Outcome {
+        Outcome::Line(match *command {
             Command::Stat => {
                 let (count, bytes) = self.maildrop.totals();
                 Ok(format!("+OK {count} {bytes}"))
@@ -63,8 +82,8 @@ impl Transaction {
             Command::Uidl(None) => Ok(self.begin(Sending::listing(Column::Id), "+OK".to_owned())),
             Command::List(Some(number)) => self.line(Column::Size, number),
             Command::Uidl(Some(number)) => self.line(Column::Id, number),
-            Command::Retr(number) => self.retr(number),
-            Command::Top(number, lines) => self.top(number, lines),
+            Command::Retr(number) => return self.ask(Asked::Retr(number), "RETR", number),
+            Command::Top(number, lines) => return self.ask(Asked::Top(number, lines), "TOP", number),
             Command::Dele(number) if self.maildrop.hide(number) => Ok("+OK Hidden for this session".to_owned()),
             Command::Dele(_) => Err(reply::ERR_NUMBER),
             Command::Rset => {
@@ -73,7 +92,36 @@ impl Transaction {
             }
             Command::Noop => Ok("+OK".to_owned()),
             _ => Err(reply::ERR_STATE),
+        })
+    }
+
+    fn ask(&mut self, asked: Asked, command: &'static str, number: usize) -> Outcome {
+        let Some(entry) = self.maildrop.shown(number) else { return Outcome::Line(Err(reply::ERR_NUMBER)) };
+        let (mailbox, uid) = self.maildrop.place(entry);
+        let aim = Aim::Messages { uids: vec![(uid, uid)], count: 1, items: command.to_owned() };
+        let reading = Reading { command, mailbox: mailbox.to_owned(), aim };
+        self.asked = Some(asked);
+        Outcome::Record(reading)
+    }
+
+    /// Whether something is to be recorded before anything else is done.
+    pub(super) fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// What was asked for is recorded: the first line of its answer.
+    pub(super) fn recorded(&mut self) -> Answered {
+        match self.asked.take() {
+            Some(Asked::Retr(number)) => self.retr(number),
+            Some(Asked::Top(number, lines)) => self.top(number, lines),
+            None => Err(reply::ERR_STATE),
         }
+    }
+
+    /// It is not recorded and cannot be.
+    pub(super) fn unrecorded(&mut self) -> Answered {
+        self.asked = None;
+        Err(reply::ERR_UNAVAILABLE)
     }
 
     fn begin(&mut self, sending: Sending, first: String) -> String {

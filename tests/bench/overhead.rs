@@ -102,6 +102,7 @@ fn accept(id: &MailId, addresses: [Address; 2]) -> AcceptDraft {
         ruling: journal::encode(&ruling),
         retention: Retention::forever(),
         renditions: vec![RenditionDraft { recipients: vec![0], prefix: prefix.into_bytes(), content: None }],
+        reported: None,
     }
 }
 

@@ -62,6 +62,7 @@ fn accept(n: u64) -> AcceptDraft {
             prefix: b"Received: from a bench\r\n".repeat(8),
             content: None,
         }],
+        reported: None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod acts;
 mod certificates;
 mod commands;
 mod conformance;
@@ -10,16 +11,22 @@ mod crash;
 mod delivery;
 mod demo;
 mod edge;
+mod evidence;
+mod journal_reports;
 mod logins;
 mod next_hops;
 mod notifications;
+mod officers;
 mod path;
 mod protection;
 mod queue;
+mod read_audit;
 mod readers;
 mod refusals;
+mod restore;
 mod retention;
 mod routes;
 mod sealing;
 mod tamper;
+mod transfer;
 mod tricks;

@@ -7,16 +7,16 @@ use sealpost::archive::data_object::{HEADER_BYTES, Header, Trailer};
 use sealpost::archive::directory::{Directory, EventEntry, MessageEntry};
 use sealpost::archive::key_object::{KeyObject, Slot, Wrap};
 use sealpost::archive::keys;
-use sealpost::archive::keys::{Generation, Officer, Origin, Piece, Subset};
-use sealpost::archive::leaf::{Epoch, Key, Totals};
-use sealpost::archive::shares::Label;
+use sealpost::archive::keys::{Generation, Officer, Older, Origin, Piece, PieceDigest, Subset};
+use sealpost::archive::leaf::{Anchor, Epoch, Key, Totals};
+use sealpost::archive::shares::Share;
 use sealpost::archive::tile;
 use sealpost::archive::unit;
-use sealpost::archive::{ArchiveId, Event, Meta, ResultRecord, Seal, SegmentId, TreeHead};
+use sealpost::archive::{ArchiveId, Event, Meta, ResultRecord, Seal, SegmentId, TreeHead, parse_hint};
 use sealpost::clock::Timestamp;
 use sealpost::crypto::hpke;
 use sealpost::crypto::sha256;
-use sealpost::crypto::{Secret, SecretBytes};
+use sealpost::gateway::drills::Drills;
 use sealpost::mail::MailId;
 use sealpost::mail::summary::summarize;
 
@@ -70,11 +70,17 @@ fn leaves(input: &[u8]) {
     if let Ok(seal) = Seal::from_body(input) {
         assert_eq!(seal.to_leaf().expect("a leaf").body, input, "one form");
     }
+    if let Ok(anchor) = Anchor::from_body(input) {
+        assert_eq!(anchor.to_leaf().expect("a leaf").body, input, "one form");
+    }
     if let Ok(epoch) = Epoch::from_body(input) {
         assert_eq!(epoch.to_leaf().expect("a leaf").body, input, "one form");
     }
     if let Ok(key) = Key::from_body(input) {
         assert_eq!(key.to_leaf().expect("a leaf").body, input, "one form");
+    }
+    if let Ok(anchor) = Anchor::from_body(input) {
+        assert_eq!(anchor.to_leaf().expect("a leaf").body, input, "one form");
     }
 }
 
@@ -99,8 +105,24 @@ fn key_files(input: &[u8]) {
     }
     if let Ok(generation) = Generation::parse(input) {
         assert_eq!(generation.encode(), input, "one form");
-        assert!(generation.officers.len() <= 7);
+        assert!(generation.officers.len() <= 7 && generation.older.len() < 256);
+        assert!(generation.officer("1").is_some());
     }
+    if let Some(leaf) = parse_hint(input) {
+        assert_eq!(format!("{leaf}\n").as_bytes(), input, "one form");
+    }
+}
+
+fn drill_files(input: &[u8]) {
+    if let Ok(drills) = Drills::parse(input) {
+        let _ = drills.of("AB", 1);
+    }
+}
+
+fn share_texts(input: &[u8]) {
+    let Ok(shares) = Share::parse_all(input) else { return };
+    let written: Vec<u8> = shares.iter().flat_map(|share| share.text().expose().to_vec()).collect();
+    assert_eq!(Share::parse_all(&written), Ok(shares), "one form");
 }
 
 fn seal() -> Seal {
@@ -200,7 +222,9 @@ fn archive_leaves() {
         log_public: [2; 32],
     };
     let key = Key { generation: 1, file: [1; 32], origin: Origin::Gateway, threshold: 1, officers: 1 };
-    let bodies = [seal().to_leaf(), epoch.to_leaf(), key.to_leaf()].map(|leaf| leaf.expect("a leaf").body);
+    let anchor = Anchor::TimeStamp { tree: TreeHead { size: 9, root: [1; 32] }, token: [2; 32] };
+    let bodies =
+        [seal().to_leaf(), epoch.to_leaf(), key.to_leaf(), anchor.to_leaf()].map(|leaf| leaf.expect("a leaf").body);
     let seeds: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
     run("archive_leaves", &seeds, &[&[0xf6], &[0x82, 0, 0], &[0x18, 0]], leaves);
 }
@@ -221,12 +245,18 @@ fn archive_key_files() {
     let (_, public) = hpke::generate().expect("a pair");
     let generation = Generation {
         archive: ArchiveId::from_octets(ARCHIVE),
-        number: 1,
+        number: 2,
         public: public.octets(),
         origin: Origin::Gateway,
         threshold: 1,
         officers: vec![Officer { fingerprint: "AB".into(), certificate: vec![1] }],
-        subsets: vec![Subset { members: vec![0], pieces: vec![Piece(vec![9; 20])] }],
+        subsets: vec![Subset {
+            members: vec![0],
+            pieces: vec![Piece(vec![9; 20])],
+            digests: vec![PieceDigest([8; 32])],
+        }],
+        created: Timestamp::from_s(9),
+        older: vec![Older { generation: 1, sealed: vec![7; 20] }],
     };
     let epoch = Epoch {
         archive: ArchiveId::from_octets(ARCHIVE),
@@ -235,20 +265,25 @@ fn archive_key_files() {
         log_public: [2; 32],
     };
     let (generation, descriptor) = (generation.encode(), keys::encode_descriptor(&epoch));
-    run("archive_key_files", &[&generation, &descriptor], &[&[0x80], &[0x81], &[0x9f]], key_files);
-}
-
-/// What an officer brought, decrypted: OpenPGP says nothing of its form.
-fn shares(input: &[u8]) {
-    let label = Label { archive: ArchiveId::from_octets(ARCHIVE), generation: 1, members: &[0, 2], officer: 2 };
-    if let Ok(piece) = label.parse(&SecretBytes::new(input.to_vec())) {
-        assert_eq!(label.text(&piece).expose(), input, "one form");
-    }
+    assert!(Generation::parse(&generation).is_ok());
+    run("archive_key_files", &[&generation, &descriptor, b"17\n"], &[&[0x80], &[0x81], &[0x9f]], key_files);
 }
 
 #[test]
 fn archive_shares() {
-    let label = Label { archive: ArchiveId::from_octets(ARCHIVE), generation: 1, members: &[0, 2], officer: 2 };
-    let text = label.text(&Secret::new([7; 32]));
-    run("archive_shares", &[text.expose()], &[b"\n", b"piece ", b"A", &[0xff]], shares);
+    let text = format!(
+        "sealpost archive key share 1\narchive {}\ngeneration 2\nofficers 1,3\nofficer 3\npiece {}\n",
+        "01".repeat(16),
+        "07".repeat(32)
+    );
+    assert!(Share::parse_all(text.as_bytes()).is_ok());
+    let twice = text.replace('\n', "\r\n") + &text;
+    run("archive_shares", &[text.as_bytes(), twice.as_bytes()], &[b"\n", b",", b"256", b"0", b"\r\n"], share_texts);
+}
+
+#[test]
+fn archive_drills() {
+    let file: &[u8] = br#"{"proofs":[{"officer":"AB","generation":1,"at_ms":1790000000000}]}"#;
+    assert!(Drills::parse(file).is_ok());
+    run("archive_drills", &[file], &[b"[", b"{", b"-1", b"1e999", b"\"", b"9223372036854775808"], drill_files);
 }

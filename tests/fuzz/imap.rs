@@ -4,6 +4,7 @@ use crate::driver::run;
 use crate::view::Archive;
 use imap_codec::ResponseCodec;
 use imap_codec::decode::Decoder;
+use sealpost::catalog::Recorded;
 use sealpost::imap::{Event, OUTPUT_BYTES_FULL, Refusal, Session, Settings, TlsState};
 
 /// Steps for one input; each command takes at most two.
@@ -29,6 +30,13 @@ fn answers(input: &[u8], piece: usize) -> Vec<u8> {
             match step.event {
                 Event::Read => {}
                 Event::Again => {
+                    all.append(&mut out);
+                    continue;
+                }
+                Event::Record(_) => {
+                    let before = out.len();
+                    session.recorded(Recorded::Durable, &mut out);
+                    assert_eq!(out.len(), before, "shown in steps");
                     all.append(&mut out);
                     continue;
                 }

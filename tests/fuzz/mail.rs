@@ -2,9 +2,12 @@
 
 use crate::driver::run;
 use sealpost::mail::Address;
+use sealpost::mail::Reported;
 use sealpost::mail::date::date_s;
 use sealpost::mail::header;
 use sealpost::mail::header::Author;
+use sealpost::mail::journal_report::PROBLEMS_MAX;
+use sealpost::mail::journal_report::RECIPIENTS_MAX;
 use sealpost::mail::structure::Content;
 use sealpost::mail::structure::DEPTH_MAX;
 use sealpost::mail::structure::PARTS_MAX;
@@ -146,6 +149,59 @@ fn decode(input: &[u8]) {
     assert!(text.chars().all(|c| !c.is_control() || c == '\t'));
     date_s(input);
 }
+
+/// What is read of a report lies within it, and its record is CBOR.
+fn journal_report(input: &[u8]) {
+    let as_statement = [REPORT_HEAD, input, REPORT_TAIL].concat();
+    for message in [input, &as_statement] {
+        let Some(reported) = Reported::of(message) else { continue };
+        let octets = minicbor::to_vec(&reported).expect("a record is CBOR");
+        assert_eq!(minicbor::decode::<Reported>(&octets).expect("its own CBOR"), reported);
+        let Reported::Report { envelope, readable, problems } = reported else { continue };
+        assert!(envelope.recipients.len() <= RECIPIENTS_MAX && problems.len() <= PROBLEMS_MAX + 1);
+        assert!(problems.iter().all(|problem| !problem.contains(|c: char| c.is_control()) && problem.len() < 1000));
+        assert!(readable.is_none_or(|slice| slice.of(message).is_some_and(|octets| !octets.is_empty())));
+    }
+}
+
+#[test]
+fn journal_reports() {
+    let whole = [REPORT_HEAD, b"Sender: a@x\nMessage-ID: <1@x>\nBcc: b@x, Expanded: l@x\n", REPORT_TAIL].concat();
+    let seeds: &[&[u8]] = &[
+        &whole,
+        b"Sender: a@x\r\nSubject: s\r\nMessage-ID: <1@x>\r\nTo: b@x, Expanded: l@x, Forwarded: p@x\r\nCc: c@x\r\n",
+        b"Sender: N <a@x>\nMessage-ID: <1@x>\nRecipients:\n\tN <b@x>\n\tc@x,\n\nLabel: x\n",
+    ];
+    let tokens: &[&[u8]] = &[
+        b"\n",
+        b"\r",
+        b":",
+        b",",
+        b"\"",
+        b"\\",
+        b"<",
+        b">",
+        b"--b\n",
+        b"--b--\n",
+        b", Expanded:",
+        b", Forwarded:",
+        b"Bcc: ",
+        b"Sender: ",
+        b"Recipients:",
+        b"Message-ID: ",
+        b"Subject: ",
+        b"On-Behalf-Of: ",
+        b"@x",
+        b"Content-Transfer-Encoding: base64\n",
+        b"Content-Type: message/rfc822\n\n",
+        b"\xef\xbb\xbf",
+        b"\0",
+    ];
+    run("journal_report", seeds, tokens, journal_report);
+}
+
+const REPORT_HEAD: &[u8] = b"X-MS-Journal-Report:\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n";
+const REPORT_TAIL: &[u8] = b"\n--b\nContent-Type: message/rfc822\n\nSubject: x\n\ny\n--b--\n";
 
 fn structured(input: &[u8]) {
     let (token, parameters) = header::structured(input);

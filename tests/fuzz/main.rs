@@ -5,9 +5,11 @@
 //! A crash prints the seed and the input in hexadecimal; the input then becomes a named test.
 
 mod access;
+mod acts;
 mod archive;
 mod catalog;
 mod driver;
+mod evidence;
 mod imap;
 mod journal;
 mod keyring;
@@ -16,5 +18,6 @@ mod policy;
 mod pop3;
 mod protect;
 mod smtp;
+mod transfer;
 #[path = "../view/mod.rs"]
 mod view;

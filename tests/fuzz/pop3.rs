@@ -2,6 +2,7 @@
 
 use crate::driver::run;
 use crate::view::Archive;
+use sealpost::catalog::Recorded;
 use sealpost::pop3::{Event, OUTPUT_BYTES_FULL, Refusal, Session, Settings, TlsState};
 
 fn answers(input: &[u8], piece: usize) -> Vec<u8> {
@@ -21,6 +22,7 @@ fn answers(input: &[u8], piece: usize) -> Vec<u8> {
             match step.event {
                 Event::Read => break,
                 Event::Again => {}
+                Event::Record(_) => session.recorded(Recorded::Durable, &mut all),
                 Event::StartTls => panic!("TLS is spoken already"),
                 Event::Close => return all,
                 Event::Authenticate(login) if login.user == "alice" => {

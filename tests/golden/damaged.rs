@@ -146,7 +146,13 @@ fn check(case: &str, archive: &Path, kind: &Kind, damage: Damage, changed: &[Pat
         // Without it nothing opens, and the error says which file it is; of one that is well-formed, what it belies.
         Err(e) => {
             let is_named = names.iter().any(|n| e.to_string().contains(n));
-            let belied = ["checkpoint of another log", "is no officer of this archive", "the tiles have another root"];
+            let belied = [
+                "checkpoint of another log",
+                "is no officer of this archive",
+                "the tiles have another root",
+                // Of a bundle of another archive, whose KEY leaf names another generation.
+                "not the generation that its KEY leaf names",
+            ];
             let is_well_formed = matches!(damage, Damage::Foreign | Damage::Flipped);
             let is_belied = is_well_formed && belied.iter().any(|what| e.to_string().contains(what));
             assert!(kind.is_needed && (is_named || is_belied), "{case}: {e}");

@@ -162,6 +162,7 @@ pub fn draft(at: Timestamp, retention: Retention) -> AcceptDraft {
         ruling: vec![0x80],
         retention,
         renditions: vec![RenditionDraft { recipients: vec![0, 1], prefix, content: None }],
+        reported: None,
     }
 }
 

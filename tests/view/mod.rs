@@ -95,7 +95,7 @@ impl View for Archive {
         Ok(Some(Message {
             uid,
             id: MailId::from_octets([u8::try_from(uid % 251).expect("small"); 16]),
-            accepted_at: day.plus_s(i64::from(uid) * 3600 * 12),
+            internal_date: day.plus_s(i64::from(uid) * 3600 * 12),
             size: octets.len() as u64,
             sha256: [0; 32],
             summary: summarize(&octets),

@@ -135,7 +135,7 @@ impl World {
 
     fn check_verify(&self, store: &Store) -> Result<(), String> {
         let journal = store.journal.leaves(store.archive.log_size(), usize::MAX);
-        let options = VerifyOptions { unlocked: Some(&store.unlocked), checkpoint: None, journal: &journal };
+        let options = VerifyOptions { unlocked: Some(&store.unlocked), journal: &journal, ..VerifyOptions::default() };
         let report = verify(&self.disk, &archive_dir(), &options);
         if !report.is_ok() {
             return Err(format!("verify: {:?}", report.findings));

@@ -132,7 +132,7 @@ fn journal_rots(seed: u64) -> bool {
     // The others are sealed, and the loss stands in the log.
     world.seal(&opened).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     let journal = opened.journal.leaves(opened.archive.log_size(), usize::MAX);
-    let options = VerifyOptions { unlocked: Some(&opened.unlocked), checkpoint: None, journal: &journal };
+    let options = VerifyOptions { unlocked: Some(&opened.unlocked), journal: &journal, ..VerifyOptions::default() };
     let report = verify(&world.disk, &archive_dir(), &options);
     assert_eq!((report.missing, report.findings), (0, vec![]), "seed {seed}: {}", path.display());
     world.close(opened);

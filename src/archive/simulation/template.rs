@@ -31,8 +31,11 @@ pub fn make() -> Template {
     let certificate = [officer.certificate.clone()];
     let archive = Archive::create(Arc::new(disk.clone()), &archive_dir(), &host_key(), &options(&certificate));
     let archive = archive.expect("an archive");
-    let secret = OfficerSecret { key: officer.key.expose(), passphrase: &officer.passphrase };
-    let secret = archive.archive_secret(&[secret]).expect("unlocked");
+    let key = OfficerKey::parse(officer.key.expose(), &officer.passphrase).expect("a key");
+    let shares = archive.generation().shares_by(&mut [key], Purpose::Open).expect("shares");
+    let mut gathering = Gathering::new(archive.generation());
+    gathering.add(&shares).expect("added");
+    let secret = gathering.secrets_now().expect("secrets").into_keys().remove(&1).expect("the first generation's");
     Template { disk, secret }
 }
 

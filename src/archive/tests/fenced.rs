@@ -8,6 +8,9 @@ use crate::durable::Disk;
 use crate::durable::DiskFile;
 use crate::durable::Filesystem;
 use crate::mail::MailId;
+use crate::mail::Reported;
+use crate::mail::ReportedEnvelope;
+use crate::mail::Slice;
 use crate::mail::summary::Summary;
 use crate::mail::summary::summarize;
 use crate::mail::unread::NOTICE;
@@ -66,6 +69,33 @@ fn a_message_that_cannot_be_read_is_sealed_whole_and_says_so() {
     world.assert_whole(&unlocked);
     world.accept(&message(300));
     assert_eq!(seal(&world).messages, 1, "it is not sealed again");
+    world.assert_whole(&unlocked);
+}
+
+#[test]
+fn the_summary_is_of_the_readable_form_read_or_not() {
+    let world = world();
+    let accept = |inner: &[u8], bytes_beyond: u64| {
+        let readable = Slice { offset: 8, bytes: inner.len() as u64 + bytes_beyond };
+        let reported =
+            Reported::Report { envelope: ReportedEnvelope::default(), readable: Some(readable), problems: vec![] };
+        let octets = [b"Around: ", inner, b"--"].concat();
+        (world.accept_reported(&octets, Some(reported)), octets)
+    };
+    let inner = message(100);
+    let cases = [(accept(&inner, 0), "number 100"), (accept(&poison(), 0), NOTICE), (accept(&inner, 3), "number 100")];
+    seal(&world);
+    let unlocked = world.unlock();
+    for (number, ((id, received), subject)) in cases.iter().enumerate() {
+        let (octets, summary) = summary_of(&unlocked, id);
+        assert_eq!((&octets, summary.subject.as_str()), (received, *subject), "case {number}");
+        let (segment, slot) = unlocked.find(id).expect("looked").expect("found");
+        let readable = unlocked.accept(&segment, slot).expect("a record").readable();
+        // A range beyond the octets is none, and the whole is read.
+        assert_eq!(readable.is_some(), number < 2);
+        let read = readable.and_then(|slice| slice.of(&octets)).unwrap_or(&octets);
+        assert_eq!(summary.structure.body.end, read.len() as u64, "spans count from the readable form");
+    }
     world.assert_whole(&unlocked);
 }
 

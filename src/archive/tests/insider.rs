@@ -1,6 +1,7 @@
 //! A gateway that cheats: it holds log key and journal, and seals other things than were accepted. Every object it writes is
 //! whole; the leaves say otherwise.
 
+use super::super::directory::month_of;
 use super::super::seal::Means;
 use super::super::segment_writer::{Message, Plan, SegmentWriter};
 use super::super::*;
@@ -8,7 +9,7 @@ use super::disk::FakeDisk;
 use super::world::{World, kept, message};
 use crate::clock::Clock;
 use crate::crypto::random;
-use crate::journal::{LEAF_VERSION, Leaf, LeafKind, Sealable};
+use crate::journal::Sealable;
 use crate::mail::summary::summarize;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,10 +81,23 @@ fn other_octets_than_were_accepted_are_noticed_with_the_key() {
     let meta = Meta::new(entry.accept_index, entry.accept_octets.to_vec(), Vec::new(), summary).encode();
     let (mek, accept_index, id, accepted_at) =
         (entry.mek().expect("a key"), entry.accept_index, entry.id, entry.accepted_at);
-    writer.message(&Message { mek, accept_index, id, accepted_at, slice: 1, octets, meta: &meta }).expect("added");
+    writer
+        .message(&Message {
+            mek,
+            accept_index,
+            id,
+            accepted_at,
+            month: month_of(accepted_at),
+            slice: 1,
+            octets,
+            meta: &meta,
+        })
+        .expect("added");
     let written = writer.finish(wraps).expect("written");
     let group = group::Group::of(&entry.retention());
-    let seal = seal::Pass::behind(&world.archive, accept_index + 1, 1).describe(&written, &group);
+    let mut pass = seal::Pass::behind(&world.archive, accept_index + 1, 1);
+    pass.slice(accepted_at);
+    let seal = pass.describe(&written, &group);
     world.archive.publish(&[(seal.clone(), written)]).expect("published");
     seal::append(&world.journal, &seal::leaves(&[seal]).expect("leaves")).expect("appended");
     world.archive.reconcile(&world.journal).expect("reconciled");
@@ -160,8 +174,10 @@ fn a_segment_of_another_class_or_bucket_than_its_mail_is_noticed_with_the_key() 
 #[test]
 fn an_act_that_a_seal_leaf_hides_is_noticed() {
     let world = world();
-    let hold = Leaf::new(LeafKind::Hold, vec![LEAF_VERSION]).expect("short");
-    let hold = seal::append(&world.journal, &[hold]).expect("appended");
+    let (hold, at) = (HoldId::from_octets([1; 16]), super::world::start());
+    let release = acts::leaves::Release { previous: None, part: 0, hold, at, reason: "over".into() };
+    let leaf = acts::Act::Release(release).to_leaf().expect("a leaf");
+    let hold = seal::append(&world.journal, &[leaf]).expect("appended");
     world.seal();
     assert_eq!(world.archive.last_segment().map(|info| info.seal.acts), Some(Some(hold)));
     assert!(world.verify(None).is_ok());

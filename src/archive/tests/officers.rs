@@ -68,7 +68,7 @@ fn gnupg_decrypts_a_piece() {
     };
     let key = file("key.pgp", officer.key.expose());
     let passphrase = file("passphrase", officer.passphrase.expose());
-    let piece = file("piece.pgp", &archive.inner.generation.subsets[0].pieces[0].0);
+    let piece = file("piece.pgp", &archive.generation().subsets[0].pieces[0].0);
     let gpg = |arguments: &[&std::ffi::OsStr]| {
         let mut command = Command::new("gpg");
         command.arg("--homedir").arg(home.path()).args(["--batch", "--quiet", "--pinentry-mode", "loopback"]);

@@ -21,6 +21,7 @@ use crate::mail::Direction;
 use crate::mail::Envelope;
 use crate::mail::MailId;
 use crate::mail::Recipient;
+use crate::mail::Reported;
 use crate::mail::Retention;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -101,8 +102,16 @@ fn open_journal(disk: &Arc<dyn Disk>, root: &Path, clock: &Arc<TestClock>, archi
 
 impl World {
     pub fn new(disk: Arc<dyn Disk>, root: &Path) -> World {
-        let certificate = [officers()[0].certificate.clone()];
-        let options = CreateOptions { officers: &certificate, threshold: 1, uid_base: 100, now: start() };
+        World::with(disk, root, &[officers()[0].certificate.clone()])
+    }
+
+    /// On a disk in memory, with these officers.
+    pub fn of(officers: &[Certificate]) -> World {
+        World::with(Arc::new(super::disk::FakeDisk::default()), Path::new("/gw"), officers)
+    }
+
+    fn with(disk: Arc<dyn Disk>, root: &Path, officers: &[Certificate]) -> World {
+        let options = CreateOptions { officers, threshold: 1, uid_base: 100, now: start() };
         let archive = Archive::create(disk.clone(), &root.join("archive"), &host_key(), &options).expect("an archive");
         let clock = Arc::new(TestClock::at(start()));
         let journal = open_journal(&disk, root, &clock, &archive);
@@ -128,15 +137,26 @@ impl World {
     }
 
     pub fn accept(&self, octets: &[u8]) -> MailId {
-        self.accept_in(octets, Retention::forever())
+        self.accept_with(octets, Retention::forever(), None)
     }
 
+    /// What came in as a journal report.
+    pub fn accept_reported(&self, octets: &[u8], reported: Option<Reported>) -> MailId {
+        self.accept_with(octets, Retention::forever(), reported)
+    }
+
+    /// What is kept as a class says.
     pub fn accept_in(&self, octets: &[u8], retention: Retention) -> MailId {
+        self.accept_with(octets, retention, None)
+    }
+
+    fn accept_with(&self, octets: &[u8], retention: Retention, reported: Option<Reported>) -> MailId {
         let id = MailId::new(self.clock.now(), random::bytes().expect("random"));
         let mut draft = self.journal.draft(id).expect("a draft");
         draft.append(octets).expect("appended");
         let (sender, receiver) = mpsc::channel();
-        draft.commit(accept_draft(self.clock.now(), retention), Box::new(move |r| sender.send(r).expect("sent")));
+        let accept = AcceptDraft { reported, ..accept_draft(self.clock.now(), retention) };
+        draft.commit(accept, Box::new(move |r| sender.send(r).expect("sent")));
         receiver.recv().expect("an answer").expect("accepted")
     }
 
@@ -152,8 +172,8 @@ impl World {
     /// Leaves that need no sealing.
     pub fn append_anchors(&self, n: usize) {
         let (sender, receiver) = mpsc::channel();
-        for _ in 0..n {
-            let leaf = journal::Leaf::new(journal::LeafKind::Anchor, vec![journal::LEAF_VERSION]).expect("short");
+        for records in 1..=n as u64 {
+            let leaf = leaf::Anchor::AuditHead { records, chain: [7; 32] }.to_leaf().expect("short");
             let sender = sender.clone();
             self.journal.append_leaf(leaf, Box::new(move |r| sender.send(r).expect("sent")));
         }
@@ -176,7 +196,7 @@ impl World {
     /// Both levels, with the journal's leaves.
     pub fn verify(&self, unlocked: Option<&Unlocked>) -> Report {
         let journal = self.journal_leaves();
-        let options = VerifyOptions { unlocked, checkpoint: None, journal: &journal };
+        let options = VerifyOptions { unlocked, journal: &journal, ..VerifyOptions::default() };
         verify(self.disk.as_ref(), &self.dir(), &options)
     }
 
@@ -229,5 +249,6 @@ pub fn accept_draft(at: Timestamp, retention: Retention) -> AcceptDraft {
         ruling: vec![0x80],
         retention,
         renditions: vec![rendition],
+        reported: None,
     }
 }

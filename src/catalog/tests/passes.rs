@@ -37,6 +37,9 @@ impl Sealed for Failing {
     fn octets(&self, segment: &Segment, slot: u32) -> Result<Vec<u8>, Unreadable> {
         self.inner.octets(segment, slot)
     }
+    fn acts_after(&self, act: Option<u64>) -> Result<Acts, Unreadable> {
+        self.inner.acts_after(act)
+    }
     fn seal_key(&self, key: &[u8]) -> Result<Vec<u8>, Unreadable> {
         self.inner.seal_key(key)
     }

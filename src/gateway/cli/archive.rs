@@ -1,34 +1,45 @@
 //! `sealpost archive`: what was accepted, read and checked by those who may.
 
-use super::args::{Archive as Command, ExportFormat};
+use super::archive_acts as acts;
+use super::args::{Archive as Command, ExportForm};
+use super::officer_args::Openers;
+use super::openers;
 use super::out::{Form, Reader};
-use super::{Failure, Out, ask, talk};
-use crate::archive::{self, Archive, ResultRecord, Unlocked, VerifyOptions};
+use super::recorded::Recorder;
+use super::{Failure, Out, archive_export, archive_import, archive_restore, ask, assurance, evidence};
+use crate::archive::{Archive, ResultRecord, Unlocked};
 use crate::catalog::{Listing, OpenedArchive, Query, Reference, Row, Sealed};
 use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::crypto::sha256;
 use crate::durable::{Disk, RealDisk};
+use crate::gateway::acts::request::ExpireRequest;
 use crate::gateway::config::Config;
 use crate::gateway::control::Request;
+use crate::gateway::drills::Drills;
 use crate::gateway::error::Error;
-use crate::gateway::export::{Export, Writer};
 use crate::gateway::post::Places;
-use crate::gateway::{files, offline, reading, rows};
-use crate::journal::LeafEntry;
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::gateway::{anchoring, files, offline, reading, rows, scrubbing};
+use crate::mail::Direction;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The order in which people are told of the archive.
-const STATUS: [&str; 10] = [
+const STATUS: [&str; 15] = [
     "id",
     "messages",
     "pending",
     "queued",
     "sealing",
     "view",
+    "unlocked_until",
+    "shares",
+    "shares_until",
     "indexing",
+    "scrub",
+    "checkpoints",
     "stored_bytes",
     "raw_bytes",
     "sealed_through",
@@ -56,16 +67,53 @@ pub fn run(command: Command, config_path: &Path, out: &Out) -> Result<(), Failur
     match command {
         Command::Status => status(&places, config_path, out),
         Command::Seal => seal(&places, config_path, &config, out),
-        Command::List { query } => {
-            let query = parse(&query)?;
-            list(&Room::open(&config)?, &query, out)
+        Command::List { query, by } => {
+            let (words, query) = (query.join(" "), parse(&query)?);
+            let room = Room::open_by(&by, &config)?;
+            Recorder::new(&places, room.archive())?.search("archive list", &words)?;
+            list(&room, &query, out)
         }
-        Command::Show { message, why } => show(&Room::open(&config)?, &message, why, out),
-        Command::Export { query, format, output } => {
-            let query = parse(&query)?;
-            export(&Room::open(&config)?, &query, format, &output, out)
+        Command::Show { message, why, by } => show(&places, &Room::open_by(&by, &config)?, &message, why, out),
+        Command::Export { query, format, form, evidence: proves, output, by } => {
+            let (words, query) = (query.join(" "), parse(&query)?);
+            let room = Room::open_by(&by, &config)?;
+            let mut recorder = Recorder::new(&places, room.archive())?;
+            recorder.search("archive export", &words)?;
+            recorder.walk("archive export", &room.listing, &query)?;
+            let exported = match proves {
+                true => evidence::export(&room, &query, &output, out),
+                false => archive_export::run(&room, &query, (format, form), &output, out),
+            };
+            recorder.end()?;
+            exported
         }
-        Command::Verify { level, checkpoint } => verify(&config, &places, level, checkpoint.as_deref(), out),
+        Command::Import(options) => archive_import::run(&config, config_path, &options, out),
+        Command::Restore(options) => {
+            let (words, query) = (options.query.join(" "), parse(&options.query)?);
+            let room = Room::open(&config)?;
+            let mut recorder = Recorder::new(&places, room.archive())?;
+            recorder.search("archive restore", &words)?;
+            recorder.walk("archive restore", &room.listing, &query)?;
+            let restored = archive_restore::run(&config, &room, &query, &options, out);
+            recorder.end()?;
+            restored
+        }
+        // Dispatched before this: some of it needs no configuration.
+        Command::Officer(_) | Command::Drill(_) => Err(Failure::bad("bug: dispatched twice")),
+        Command::Verify { level, checkpoint, by } => {
+            let unlocked = if level == 0 { None } else { Some(unlock(&by, &config, &places)?) };
+            assurance::verify((&config, &places), (level, unlocked.as_ref()), checkpoint.as_deref(), out)
+        }
+        Command::Hold(hold) => acts::hold(&config, config_path, &hold, out),
+        Command::Release { name, reason } => acts::release(&config, config_path, name, reason, out),
+        Command::Holds => acts::holds(&places, out),
+        Command::Erase(erase) => acts::erase(&config, config_path, &erase, out),
+        Command::Expire { class, before, dry_run, limit, yes } => {
+            let request = ExpireRequest { class, before, limit, dry_run: !yes, by: acts::by() };
+            acts::expire(&config, config_path, request, acts::Wish::of(dry_run, yes), out)
+        }
+        Command::Receipts { act } => acts::receipts(&places, act, out),
+        Command::Checkpoint => assurance::checkpoint(&config, &places, config_path, out),
     }
 }
 
@@ -75,23 +123,32 @@ fn parse(words: &[String]) -> Result<Query, Failure> {
 }
 
 /// The archive unlocked, and its list.
-struct Room {
-    opened: Arc<OpenedArchive>,
-    listing: Listing,
+pub struct Room {
+    /// The archive.
+    pub opened: Arc<OpenedArchive>,
+    /// The list.
+    pub listing: Listing,
 }
 
 impl Room {
-    fn open(config: &Config) -> Result<Room, Failure> {
+    /// Unlocks with the key that the configuration names.
+    pub fn open(config: &Config) -> Result<Room, Failure> {
+        Room::open_by(&Openers::default(), config)
+    }
+    fn open_by(by: &Openers, config: &Config) -> Result<Room, Failure> {
         let places = Places::of(config);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let opened = Arc::new(OpenedArchive::new(unlock(config, &places)?));
+        let opened = Arc::new(OpenedArchive::new(unlock(by, config, &places)?));
         let reader = reading::reader_for_command(config, &disk, &clock, &opened).map_err(Failure::temporary)?;
         let listing = reader.listing().map_err(Failure::bad)?;
         Ok(Room { opened, listing })
     }
+    fn archive(&self) -> &Archive {
+        self.opened.unlocked().archive()
+    }
     /// What became of a message after it was sealed.
-    fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
+    pub fn late_results(&self, row: &Row) -> Result<Vec<ResultRecord>, Failure> {
         let mut results = Vec::new();
         for segment in self.listing.events(row.uid).map_err(Failure::bad)? {
             let info = self.opened.info(&segment).map_err(Failure::bad)?;
@@ -100,18 +157,39 @@ impl Room {
         }
         Ok(results)
     }
-    fn octets(&self, row: &Row) -> Result<Vec<u8>, Failure> {
-        self.opened.octets(&row.segment, row.slot).map_err(|e| Failure::bad(format!("{}: {e}", row.id)))
+    /// Names of the holds on a message.
+    fn holds(&self, row: &Row) -> Result<Vec<String>, Failure> {
+        let info = self.opened.info(&row.segment).map_err(Failure::bad)?;
+        self.opened.unlocked().archive().holds_on(&info.seal.segment, row.slot).map_err(Failure::bad)
+    }
+    /// The octets that were received, checked once more against what the catalog knows of them, or the readable form in them.
+    pub fn octets(&self, row: &Row, form: ExportForm) -> Result<Vec<u8>, Failure> {
+        let failed = |e: &dyn std::fmt::Display| Failure::bad(format!("{}: {e}", row.id));
+        let octets = self.opened.octets(&row.segment, row.slot).map_err(|e| failed(&e))?;
+        if sha256(&octets) != row.sha256 {
+            return Err(failed(&"not the octets that were accepted"));
+        }
+        match (form, row.readable) {
+            (ExportForm::Received, _) | (ExportForm::Readable, None) => Ok(octets),
+            (ExportForm::Readable, Some(slice)) => {
+                let readable = slice.of(&octets).ok_or_else(|| failed(&"shorter than its readable form"))?;
+                Ok(readable.to_vec())
+            }
+        }
     }
 }
 
-/// The archive opened with the officer's key.
-fn unlock(config: &Config, places: &Places) -> Result<Unlocked, Failure> {
+/// The archive opened by the officers who are here, or with the key that the configuration names.
+pub fn unlock(by: &Openers, config: &Config, places: &Places) -> Result<Unlocked, Failure> {
     let archive = Archive::open_read_only(Arc::new(RealDisk), &places.archive)
         .map_err(|e| Error::archive(&places.archive, &e))?;
+    if by.is_given() {
+        let secrets = openers::secrets(by, Some(&config.view), &archive.generation())?;
+        return archive.unlocked(secrets).map_err(Failure::bad);
+    }
     reading::unlock(config, &archive).map_err(|e| {
         Failure::temporary(format!("the archive is locked: {e}")).with_help(
-            "put the officer's key where [view] officer_key and passphrase_file say; only it opens sealed mail",
+            "put the officer's key where [view] officer_key and passphrase_file say, or name officers' keys with --key: only they open sealed mail",
         )
     })
 }
@@ -136,7 +214,13 @@ fn status(places: &Places, config_path: &Path, out: &Out) -> Result<(), Failure>
         None => {
             let (journal, archive) = offline::open_store(config_path)?;
             let mut status = rows::archive::status(&archive, Some(&journal)).map_err(Failure::bad)?;
+            rows::archive::add(&mut status, crate::gateway::acts::counts(&archive).map_err(Failure::bad)?);
             status["queued"] = Value::from(journal.pending_ids().len());
+            let drills = Drills::load(&RealDisk, &places.drills)?;
+            status["drill"] = drills.shown(&archive.generation(), SystemClock.now());
+            let config = files::configuration(config_path)?;
+            status["checkpoints"] = anchoring::shown(&RealDisk, &config);
+            status["scrub"] = scrubbing::shown(&RealDisk, &config);
             vec![status]
         }
     };
@@ -162,26 +246,32 @@ fn seal(places: &Places, config_path: &Path, config: &Config, out: &Out) -> Resu
 }
 
 /// Says on a terminal that long work is under way.
-fn spinner(what: &'static str) -> ProgressBar {
+pub fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what);
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
 }
 
-fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure> {
+fn show(places: &Places, room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure> {
     let found = room.listing.find(&Reference::parse(message)).map_err(Failure::bad)?;
     if found.is_empty() {
         return Err(Failure::bad(format!("no sealed message is `{message}`"))
             .with_help("an id, a Message-ID, or MAILBOX/UID; `sealpost archive seal` seals what was just accepted"));
     }
+    Recorder::new(places, room.archive())?.show(&found, if why { "why" } else { "summary" })?;
     for row in &found {
         let meta = room.opened.meta(&row.segment, row.slot).map_err(|e| {
             Failure::bad(format!("{}: {e}", row.id))
                 .with_help("`sealpost archive verify --level 2` says what is damaged; restore that from a copy")
         })?;
         let accept = meta.accept().map_err(|e| Failure::bad(format!("{}: {e}", row.id)))?;
+        // Rulings and results are about the transaction, also where a report states other recipients.
+        let handed_in: Vec<String> = accept.envelope.recipients.iter().map(|r| r.address.to_string()).collect();
         if why {
-            let rows = rows::archive::why(&row.id, &row.recipients, &accept.ruling).map_err(Failure::bad)?;
+            let mut rows = rows::archive::why(&row.id, &handed_in, &accept.ruling).map_err(Failure::bad)?;
+            if let Some(reported) = &accept.reported {
+                rows.iter_mut().for_each(|row| rows::reported::add_why(row, reported));
+            }
             match out.form() {
                 Form::Json => out.table(&[], &rows)?,
                 Form::Text => rows.iter().try_for_each(|row| out.line(&rows::archive::why_text(row)))?,
@@ -189,106 +279,32 @@ fn show(room: &Room, message: &str, why: bool, out: &Out) -> Result<(), Failure>
             continue;
         }
         let mut shown = rows::archive::message(row);
-        shown["client"] = Value::from(accept.client.ip.to_string());
         shown["protected_until"] = Value::from(accept.protected_until.map(Timestamp::rfc3339));
-        shown["ehlo"] = Value::from(accept.client.ehlo.clone());
+        shown["holds"] = Value::from(room.holds(row)?);
         shown["protocol"] = Value::from(accept.client.protocol.clone());
+        if accept.client.direction == Direction::Import {
+            shown["envelope"] = Value::from("none was seen: from and to are what header and From_ line say");
+            shown["source"] = Value::from(accept.client.ehlo.clone());
+        } else {
+            shown["client"] = Value::from(accept.client.ip.to_string());
+            shown["ehlo"] = Value::from(accept.client.ehlo.clone());
+        }
         let results: Vec<ResultRecord> = meta.results.into_iter().chain(room.late_results(row)?).collect();
-        shown["results"] = rows::archive::results(&row.recipients, &results);
+        shown["results"] = rows::archive::results(&handed_in, &results);
+        if let Some(reported) = &accept.reported {
+            shown["handed_in"] = json!({"from": accept.envelope.sender_text(), "to": handed_in});
+            shown["reported"] = rows::reported::reported(reported);
+        }
         out.record(&SHOWN, &shown)?;
     }
     Ok(())
 }
 
-fn export(room: &Room, query: &Query, format: ExportFormat, output: &Path, out: &Out) -> Result<(), Failure> {
-    let format = match format {
-        ExportFormat::Eml => Export::Eml,
-        ExportFormat::Mbox => Export::Mbox,
-    };
-    let mut writer = Writer::create(format, output)?;
-    let progress = ProgressBar::new_spinner().with_style(counting());
-    let (mut messages, mut octets_total) = (0u64, 0u64);
-    let mut damaged = Vec::new();
-    let mut write = |row: Row| -> Result<(), Stop> {
-        match room.octets(&row) {
-            Ok(octets) => {
-                writer.write(&row, &octets).map_err(|e| Stop(Some(e.into())))?;
-                messages += 1;
-                octets_total += row.size;
-                progress.inc(1);
-            }
-            // One message that cannot be read does not keep the others from the officer.
-            Err(failure) => damaged.push(failure.text),
-        }
-        Ok(())
-    };
-    let walked = room.listing.each(query, &mut write);
-    progress.finish_and_clear();
-    if let Err(Stop(Some(failure))) = walked {
-        eprintln!("{messages} messages were exported before this happened:");
-        return Err(failure);
-    }
-    writer.finish()?;
-    out.record(&["messages", "bytes"], &json!({"messages": messages, "bytes": octets_total, "failed": damaged.len()}))?;
-    match damaged.len() {
-        0 => Ok(()),
-        count => {
-            damaged.iter().for_each(|text| eprintln!("error: {text}"));
-            Err(Failure::bad(format!("{count} messages could not be read and are not in the export"))
-                .with_help("`sealpost archive verify --level 2` says what is damaged; restore that from a copy"))
-        }
-    }
-}
-
-/// Messages and messages per second, on a terminal.
-fn counting() -> ProgressStyle {
-    // The template is ours; the default is as good where it is not understood.
-    ProgressStyle::with_template("{spinner} {pos} messages, {per_sec}, {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_spinner())
-}
-
 /// Ends a walk through the list: with a failure, or because nobody reads on.
-struct Stop(Option<Failure>);
+pub struct Stop(pub Option<Failure>);
 
 impl From<crate::catalog::Error> for Stop {
     fn from(error: crate::catalog::Error) -> Stop {
         Stop(Some(Failure::bad(error)))
-    }
-}
-
-/// What a running server has accepted and not sealed. A copy of the archive is verified without: nothing here needs a server.
-fn journal_leaves(places: &Places) -> Result<Vec<LeafEntry>, Failure> {
-    match ask(places, &Request::Leaves) {
-        Ok(None) => Ok(Vec::new()),
-        // A leaf left out would pass for a missing one, or hide that one is missing.
-        Ok(Some(rows)) => rows.iter().map(rows::archive::read_leaf).collect::<Option<_>>().ok_or_else(|| {
-            Failure::temporary("the running server answered what this program does not understand")
-                .with_help("are both of the same version? restart the server after an upgrade")
-        }),
-        Err(failure) => {
-            talk("warning", &failure.text, Some("what is not sealed yet is not verified"));
-            Ok(Vec::new())
-        }
-    }
-}
-
-fn verify(config: &Config, places: &Places, level: u8, checkpoint: Option<&Path>, out: &Out) -> Result<(), Failure> {
-    let outside = checkpoint.map(|path| std::fs::read(path).map_err(|e| Error::io(path, &e))).transpose()?;
-    let unlocked = match level {
-        0 => None,
-        _ => Some(unlock(config, places)?),
-    };
-    let journal = journal_leaves(places)?;
-    let busy = spinner("verifying");
-    let options = VerifyOptions { unlocked: unlocked.as_ref(), checkpoint: outside.as_deref(), journal: &journal };
-    let report = archive::verify(&RealDisk, &places.archive, &options);
-    busy.finish_and_clear();
-    let findings: Vec<Value> = report.findings.iter().map(rows::archive::finding).collect();
-    out.table(&["level", "object", "kind", "detail"], &findings)?;
-    out.record(&["ok", "accepted", "covered", "pending", "missing"], &rows::archive::summary(&report))?;
-    match findings.len() {
-        0 => Ok(()),
-        count => Err(Failure::bad(format!("{}: {count} findings", places.archive.display()))
-            .with_help("keep it as it is for whoever investigates; restore what is named from a copy beside it")),
     }
 }

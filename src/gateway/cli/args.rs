@@ -1,9 +1,11 @@
 //! The command line: every flag is defined here once, and help comes from here. Does nothing itself.
 
+use super::args_acts::{Erase, Hold, month};
+use super::args_transfer::{Audit, IMPORT, ImportOptions, RESTORE, RestoreOptions};
+use super::officer_args as officers;
 use crate::access::AccountName;
 use crate::gateway::config::{Domain, HostPort, Hostname};
 use crate::mail::{Address, MailId};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -13,8 +15,8 @@ SIGTERM ends when what is under way has ended, SIGINT at once. SIGHUP reads conf
 again, and keeps all of the old when any of the new has a fault.\n\n\
 SEALPOST_LOG=error|warn|info|debug sets what is logged on standard error, SEALPOST_LOG_FORMAT=json in which form.";
 const QUERY: &str = "\
-Query: from: to: (any recipient, Bcc too) subject: after: (day, inclusive) before: (exclusive) on: class: direction: id: msgid: \
-hash: larger:. Days are YYYY-MM-DD in UTC. All must match; OR and parentheses as usual; quotes around blanks; -term for not, \
+Query: from: to: (any recipient, Bcc too) subject: after: (day, inclusive) before: (exclusive) on: class: hold: direction: id: msgid: \
+hash: larger: has:attachment. Days are YYYY-MM-DD in UTC, of INTERNALDATE. All must match; OR and parentheses as usual; quotes around blanks; -term for not, \
 behind --.";
 
 /// E-mail security and archiving gateway.
@@ -64,6 +66,21 @@ pub enum Command {
     /// The archive
     #[command(subcommand)]
     Archive(Archive),
+    /// Unlock the view of a running gateway with officers' keys, or with shares that they decrypted elsewhere
+    #[command(after_help = officers::SHARES)]
+    Unlock {
+        /// The officers
+        #[command(flatten)]
+        by: officers::Openers,
+        /// Lock it again after this long: 90s, 30m, 8h, 1d
+        #[arg(long, value_name = "TIME", default_value = "8h", value_parser = officers::ttl_s)]
+        ttl: u64,
+    },
+    /// Lock the view of a running gateway at once
+    Lock,
+    /// Who read what in the archive
+    #[command(subcommand)]
+    Audit(Audit),
 }
 
 /// `sealpost init`
@@ -273,10 +290,23 @@ pub enum Queue {
 /// Formats of an export.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ExportFormat {
-    /// One <id>.eml for each message, octets exactly as received
+    /// One <id>.eml for each message, octets exact
     Eml,
+    /// A Maildir, octets exactly as received; all of it read
+    Maildir,
     /// One mboxrd file, lines ending in LF
     Mbox,
+    /// One zip file with an <id>.eml for each message, not compressed
+    Zip,
+}
+
+/// Which octets of a message.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ExportForm {
+    /// Exactly as they were received
+    Received,
+    /// As people read them: of a journal report, the message in it
+    Readable,
 }
 
 /// `sealpost archive`
@@ -291,6 +321,9 @@ pub enum Archive {
     List {
         /// Only messages that match; everything when empty
         query: Vec<String>,
+        /// Who opens
+        #[command(flatten)]
+        by: officers::Openers,
     },
     /// Show one message
     Show {
@@ -299,8 +332,11 @@ pub enum Archive {
         /// Why it was treated as it was, per recipient
         #[arg(long)]
         why: bool,
+        /// Who opens
+        #[command(flatten)]
+        by: officers::Openers,
     },
-    /// Write messages out, as they were received; nothing is ever overwritten
+    /// Write messages out; nothing is ever overwritten
     #[command(after_help = QUERY)]
     Export {
         /// Only messages that match; everything when empty
@@ -308,19 +344,85 @@ pub enum Archive {
         /// Format
         #[arg(long, value_enum, default_value = "eml")]
         format: ExportFormat,
-        /// Directory (eml) or new file (mbox)
+        /// Which octets
+        #[arg(long, value_enum, default_value = "received")]
+        form: ExportForm,
+        /// Instead, for each message a directory that proves it to somebody without this program: octets, envelope, results,
+        /// proofs, time stamp, and verify.py, which checks them offline
+        #[arg(long, conflicts_with_all = ["format", "form"])]
+        evidence: bool,
+        /// Directory (eml, maildir, evidence) or new file (mbox, zip); OUTPUT.manifest.jsonl says what is in it
         #[arg(long, value_name = "PATH")]
         output: PathBuf,
+        /// Who opens
+        #[command(flatten)]
+        by: officers::Openers,
     },
+    /// Put messages under a legal hold: nothing erases or expires them until it is released
+    #[command(after_help = QUERY)]
+    Hold(Hold),
+    /// End a legal hold; others on the same messages go on
+    Release {
+        /// The hold
+        name: String,
+        /// Why, kept in the log and readable by whoever reads the archive's directory
+        #[arg(long)]
+        reason: String,
+    },
+    /// List legal holds
+    Holds,
+    /// Erase messages by an officer's signed order: prepare it, sign it, carry it out
+    #[command(after_help = QUERY)]
+    Erase(Erase),
+    /// Expire what its class keeps no longer
+    Expire {
+        /// Only this class
+        #[arg(long, value_name = "C")]
+        class: Option<String>,
+        /// Only buckets before this month: YYYY-MM
+        #[arg(long, value_name = "MONTH", value_parser = month)]
+        before: Option<u32>,
+        /// Only say what would go
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
+        /// Refuse when more messages than this are due
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        limit: u64,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List erasures and expiries and whether their receipts are written, or show one receipt
+    Receipts {
+        /// The act, as the list shows it
+        act: Option<u64>,
+    },
+    /// Take mail of files into the archive: .eml, Maildir, mbox, zip, gzip of these. It is never delivered
+    #[command(after_help = IMPORT)]
+    Import(ImportOptions),
+    /// Put messages back into a mail system, octets exactly as received
+    #[command(after_help = RESTORE)]
+    Restore(RestoreOptions),
     /// Check the archive; exit 1 on any finding
     Verify {
-        /// 0: without keys; 2: open every message
-        #[arg(long, default_value_t = 0, value_parser = PossibleValuesParser::new(["0", "2"]).map(|v| if v == "2" { 2u8 } else { 0u8 }))]
+        /// 0: everything, without keys; 1: also open a random sample of messages; 2: open every message
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
         level: u8,
         /// Also compare with a checkpoint kept elsewhere
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
+        /// Who opens, at level 2
+        #[command(flatten)]
+        by: officers::Openers,
     },
+    /// Print the newest checkpoint, and send it wherever [archive] checkpoint_to says
+    Checkpoint,
+    /// Who can open the archive
+    #[command(subcommand)]
+    Officer(officers::Officer),
+    /// Let officers prove that they can still open the archive; nothing is opened
+    #[command(after_help = officers::SHARES)]
+    Drill(officers::Openers),
 }
 
 /// A value of the configuration given as an argument.
@@ -328,7 +430,7 @@ fn of_string<T: TryFrom<String, Error = String>>(text: &str) -> Result<T, String
     T::try_from(text.to_owned())
 }
 
-fn address(text: &str) -> Result<Address, String> {
+pub(super) fn address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|e| e.to_string())
 }
 
@@ -342,7 +444,7 @@ fn mail_id(text: &str) -> Result<MailId, String> {
 }
 
 /// An age with its unit, in seconds.
-fn age_s(text: &str) -> Result<u64, String> {
+pub fn age_s(text: &str) -> Result<u64, String> {
     let (number, unit_s) = match text.char_indices().last() {
         Some((at, 's')) => (&text[..at], 1),
         Some((at, 'm')) => (&text[..at], 60),
@@ -378,6 +480,14 @@ mod tests {
             ("sealpost queue drop --reason x", false),
             ("sealpost queue drop --all", true),
             ("sealpost queue drop --all --from a@x.example", false),
+            ("sealpost archive erase from:a --reason r", false),
+            ("sealpost archive erase from:a --reason r --prepare f", true),
+            ("sealpost archive erase from:a --prepare f", false),
+            ("sealpost archive erase from:a --order f", false),
+            ("sealpost archive erase --order f --signature s --signature t --dry-run", true),
+            ("sealpost archive hold case", false),
+            ("sealpost archive hold case from:a --reason r --standing", true),
+            ("sealpost archive expire --dry-run --yes", false),
             ("sealpost queue park --from a@x.example --to *@y.example --older-than 1h", true),
         ] {
             assert_eq!(Arguments::try_parse_from(line.split(' ')).is_ok(), is_taken, "{line}");

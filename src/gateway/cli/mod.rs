@@ -3,11 +3,27 @@
 //! Data goes to standard output, talk to standard error. Exit status: 0 ok, 1 the thing asked about is bad, 2 usage, 75 try again.
 
 mod archive;
+mod archive_acts;
+mod archive_export;
+mod archive_import;
+mod archive_restore;
 pub mod args;
+mod args_acts;
+mod args_transfer;
+mod assurance;
+mod audit;
+mod evidence;
+mod gpg;
 mod key;
+mod officer;
+mod officer_args;
+mod openers;
 mod out;
+mod piece;
 mod policy;
 mod queue;
+mod recorded;
+mod unlock;
 mod user;
 
 use super::control::{self, Request};
@@ -25,6 +41,8 @@ use std::process::ExitCode;
 
 /// Exit status when the thing asked about is bad.
 const BAD: u8 = 1;
+/// Exit status of a command that was not understood, as clap's.
+const USAGE: u8 = 2;
 /// Exit status of a failure that may pass (sysexits.h EX_TEMPFAIL).
 const TEMPORARY: u8 = 75;
 
@@ -70,6 +88,11 @@ impl<E: Into<Error>> From<E> for Failure {
 
 /// Asks the running server; `None` when none runs. What it answers that it cannot do may work later.
 fn ask(places: &Places, request: &Request) -> Result<Option<Vec<Value>>, Failure> {
+    ask_or(places, request, Failure::temporary)
+}
+
+/// The same with another meaning of a refusal.
+fn ask_or(places: &Places, request: &Request, refused: fn(String) -> Failure) -> Result<Option<Vec<Value>>, Failure> {
     let failed = |e: io::Error| {
         let socket = places.control.display();
         match e.kind() {
@@ -82,7 +105,7 @@ fn ask(places: &Places, request: &Request) -> Result<Option<Vec<Value>>, Failure
     };
     match control::ask(&places.control, request).map_err(failed)? {
         None => Ok(None),
-        Some(answer) => answer.map(Some).map_err(Failure::temporary),
+        Some(answer) => answer.map(Some).map_err(refused),
     }
 }
 
@@ -125,7 +148,12 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Key(command) => key::run(command, &file()?, &out),
         Command::User(command) => user::run(command, &file()?, &out),
         Command::Queue(command) => queue::run(&command, &file()?, &out),
+        Command::Archive(args::Archive::Officer(command)) => officer::run(command, file, &out),
+        Command::Archive(args::Archive::Drill(by)) => officer::drill(&by, &file()?, &out),
+        Command::Unlock { by, ttl } => unlock::unlock(&by, ttl, &file()?, &out),
+        Command::Lock => unlock::lock(&file()?, &out),
         Command::Archive(command) => archive::run(command, &file()?, &out),
+        Command::Audit(command) => audit::run(command, file, &out),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a configuration must hold beyond its form: keys that need each other. Reads values, never files.
 
-use super::{CertificateName, Config, Listener, ListenerTls, LoopHeader, Protocol};
+use super::{CertificateName, CheckpointTo, Config, Listener, ListenerTls, LoopHeader, Protocol};
 use crate::policy::Document;
 use crate::policy::Fault;
 use std::ops::Range;
@@ -49,6 +49,10 @@ pub fn faults(config: &Config, text: &str, document: &Document) -> Vec<Fault> {
             say(span, message, help);
         }
     }
+    if config.archive.checkpoint_to.contains(&CheckpointTo::TimeStamp) && config.archive.tsa.is_none() {
+        let help = "tsa = \"http://tsa.example.org/tsr\", the URL of a time stamping authority";
+        say(key_in(text, "[archive]", "checkpoint_to"), "`tsa` in checkpoint_to, and no authority".to_owned(), help);
+    }
     for (section, key, value) in counts(config) {
         if value == 0 {
             say(key_in(text, section, key), format!("{key} = 0 would stop everything"), "at least 1");
@@ -76,6 +80,8 @@ fn counts(config: &Config) -> Vec<(&'static str, &'static str, u64)> {
         ("[queue]", "lifetime_s", config.queue.lifetime_s),
         ("[archive]", "seal_after_s", config.archive.seal_after_s),
         ("[archive]", "seal_bytes", config.archive.seal_bytes),
+        ("[archive]", "erase_signatures", number(config.archive.erase_signatures)),
+        ("[archive]", "scrub_mb_s", config.archive.scrub_mb_s),
     ]
 }
 

@@ -162,6 +162,12 @@ tls = "opportunistic"               # none | opportunistic | required | verified
 # [archive]
 # seal_after_s = 300
 # seal_bytes = 268435456
+# erase_signatures = 1              # officers who must sign an order of erasure
+# key_backup_days = 30              # how long a backup of the archive is kept, for the receipts of erasures
+# checkpoint_to = []                # once a day: "mail:officer@example.org", "file:/mnt/other/checkpoints" (a directory that exists), "tsa"
+# scrub = "daily"                   # every octet is read and compared with the log; or "off"
+# scrub_mb_s = 20                   # at most so fast
+# And without a default: tsa, the URL of a time stamping authority (RFC 3161), and tsa_ca, a PEM file of whom to believe as one.
 
 @VIEW@"#;
 

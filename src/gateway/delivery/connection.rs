@@ -55,6 +55,18 @@ pub struct Unreachable {
 /// Fates and next hops in the order of the transaction's recipients, and the connection if it can be used again.
 type Sent = (Vec<Fate>, Vec<String>, Option<Connection>);
 
+/// Opens a session with one next hop, for a command that sends mail besides the queue's.
+pub async fn open_for_command(
+    config: &crate::gateway::config::Config,
+    route: &Route,
+    hop: &HostPort,
+    chunking: Chunking,
+) -> Result<Connection, String> {
+    let surroundings = Surroundings::default();
+    let way = Way { config, route, surroundings: &surroundings, resolver: None, sessions_max: 1, domain: None };
+    greet::open(&way, hop, chunking).await
+}
+
 /// Sends over a connection that is open already, or over new ones.
 pub async fn send(
     post: &Arc<Post>,

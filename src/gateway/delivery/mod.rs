@@ -8,11 +8,11 @@ mod agenda;
 mod connection;
 mod desk;
 pub mod dsn;
-mod notify;
+pub mod notify;
 mod record;
 mod settle;
 
-pub use connection::credentials;
+pub use connection::{Connection, credentials, open_for_command};
 
 use super::ending::{stopping, until};
 use super::fence::{Fence, Verdict};
@@ -22,7 +22,7 @@ use crate::journal::{Entry, RecipientState};
 use crate::mail::MailId;
 pub use agenda::Down;
 use agenda::{Agenda, Answered, Job, Workers};
-use connection::{Connection, Surroundings, Unreachable};
+use connection::{Surroundings, Unreachable};
 use record::Source;
 pub use record::event;
 use settle::Fate;

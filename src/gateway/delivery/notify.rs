@@ -60,7 +60,7 @@ pub async fn tell_sender(post: &Arc<Post>, news: News<'_>) -> Result<Told, journ
     });
     // What is said about a message is kept as long as the message, and goes with it.
     let news = Composed { envelope: envelope(entry, sender, &octets), retention: entry.accept.retention() };
-    accept(post, id, news, &octets).await.map(|()| Told::Yes)
+    accept(post, id, news, &octets, "delivery status notification").await.map(|()| Told::Yes)
 }
 
 /// Whether the sender wants to know of this: RFC 3461 section 4.1; without NOTIFY, of failures and delays.
@@ -147,16 +147,25 @@ fn envelope(entry: &Entry, to: &Address, octets: &[u8]) -> Envelope {
     }
 }
 
-/// A notification but for its octets.
-struct Composed {
-    envelope: Envelope,
-    retention: Retention,
+/// A message that the gateway wrote itself, but for its octets.
+pub struct Composed {
+    /// To one recipient.
+    pub envelope: Envelope,
+    /// How long it is kept.
+    pub retention: Retention,
 }
 
-async fn accept(post: &Arc<Post>, id: MailId, news: Composed, octets: &[u8]) -> Result<(), journal::Error> {
+/// Accepts a message that the gateway wrote itself. Durable when it returns.
+pub async fn accept(
+    post: &Arc<Post>,
+    id: MailId,
+    news: Composed,
+    octets: &[u8],
+    because: &str,
+) -> Result<(), journal::Error> {
     let mut draft = post.journal().draft(id)?;
     draft.append(octets)?;
-    let why = Why { action: "deliver".into(), value: "plain".into(), because: "delivery status notification".into() };
+    let why = Why { action: "deliver".into(), value: "plain".into(), because: because.into() };
     let entry = RecipientRuling { disposition: Disposition::Deliver(Treatment::Plain), why: vec![why] };
     let ruling = Ruling { recipients: vec![entry], policy_digest: post.policy().digest() };
     let (done, durable) = oneshot::channel();
@@ -167,6 +176,7 @@ async fn accept(post: &Arc<Post>, id: MailId, news: Composed, octets: &[u8]) -> 
         ruling: minicbor::to_vec(&ruling).map_err(|e| journal::Error::Unavailable(e.to_string()))?,
         retention: news.retention,
         renditions: vec![RenditionDraft { recipients: vec![0], prefix: Vec::new(), content: None }],
+        reported: None,
     };
     draft.commit(accept, Box::new(move |result| drop(done.send(result))));
     let id = durable.await.map_err(|_| journal::Error::Unavailable("closed".to_owned()))??;

@@ -3,17 +3,21 @@
 
 use super::{Door, House};
 use crate::access::Refused;
-use crate::catalog::View;
+use crate::catalog::{Reading, Recorded, View};
 use crate::gateway::ending::stopping;
+use crate::gateway::ledger::Ledger;
 use crate::gateway::observe::Event as AuditEvent;
+use crate::gateway::read_audit;
 use crate::gateway::reading::Locked;
 use crate::gateway::wire::Stream;
 use crate::imap;
+use crate::mail::Tls;
 use crate::pop3;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// Octets read at once.
@@ -33,6 +37,7 @@ enum Turn {
     Again,
     Handshake,
     Authenticate { user: String, password: Zeroizing<Vec<u8>> },
+    Record(Reading),
     Close,
 }
 
@@ -49,6 +54,7 @@ trait Core: Send {
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Turn);
     fn authenticated(&mut self, view: Box<dyn View>, out: &mut Vec<u8>);
     fn refused(&mut self, no: No, out: &mut Vec<u8>);
+    fn recorded(&mut self, recorded: Recorded, out: &mut Vec<u8>);
     fn tls_started(&mut self);
     fn is_authenticated(&self) -> bool;
     fn is_idle(&self) -> bool;
@@ -67,6 +73,7 @@ macro_rules! core {
                     $module::Event::Authenticate($module::Login { user, password }) => {
                         Turn::Authenticate { user, password }
                     }
+                    $module::Event::Record(reading) => Turn::Record(reading),
                     $module::Event::Close => Turn::Close,
                 }
             }
@@ -88,6 +95,9 @@ macro_rules! core {
                     No::Unavailable => $module::Refusal::Unavailable,
                 };
                 $module::Session::refused(self, refusal, out);
+            }
+            fn recorded(&mut self, recorded: Recorded, out: &mut Vec<u8>) {
+                $module::Session::recorded(self, recorded, out);
             }
             fn tls_started(&mut self) {
                 $module::Session::tls_started(self);
@@ -121,7 +131,7 @@ pub async fn imap(house: House, door: Arc<Door>, stream: Stream, ip: IpAddr) -> 
         (None, false) => imap::TlsState::Absent,
     };
     let session = imap::Session::new(imap::Settings { hostname: door.smtp.hostname.clone(), tls });
-    Reader { house, door, ip, core: Box::new(session), out: Vec::new(), heard_at: Instant::now() }.run(stream).await
+    Reader::new(house, door, ip, Box::new(session))?.run(stream).await
 }
 
 /// Serves a POP3 client.
@@ -132,7 +142,7 @@ pub async fn pop3(house: House, door: Arc<Door>, stream: Stream, ip: IpAddr) -> 
         (None, false) => pop3::TlsState::Absent,
     };
     let session = pop3::Session::new(pop3::Settings { hostname: door.smtp.hostname.clone(), tls });
-    Reader { house, door, ip, core: Box::new(session), out: Vec::new(), heard_at: Instant::now() }.run(stream).await
+    Reader::new(house, door, ip, Box::new(session))?.run(stream).await
 }
 
 struct Reader {
@@ -143,6 +153,18 @@ struct Reader {
     out: Vec<u8>,
     /// When the client was last heard.
     heard_at: Instant,
+    /// Whether the archive that the view shows was locked; never, before there is a view.
+    locked: watch::Receiver<bool>,
+    /// Its records in the read audit.
+    ledger: Ledger,
+    let_in: LetIn,
+}
+
+/// Whether somebody is logged in, and so reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LetIn {
+    No,
+    Yes,
 }
 
 /// What came of waiting for the client.
@@ -150,11 +172,28 @@ enum Heard {
     Octets(usize),
     Silence,
     Stopping,
+    Locked,
     Tick,
 }
 
 impl Reader {
-    async fn run(mut self, mut stream: Stream) -> io::Result<()> {
+    fn new(house: House, door: Arc<Door>, ip: IpAddr, core: Box<dyn Core>) -> io::Result<Reader> {
+        let ledger = read_audit::ledger(&house.post, ip.to_string()).map_err(io::Error::other)?;
+        // As long as nobody has logged in, what would tell of a lock is the gateway's own end.
+        let locked = house.closing.clone();
+        let (out, heard_at) = (Vec::new(), Instant::now());
+        Ok(Reader { house, door, ip, core, out, heard_at, locked, ledger, let_in: LetIn::No })
+    }
+
+    async fn run(mut self, stream: Stream) -> io::Result<()> {
+        let ended = self.converse(stream).await;
+        if self.let_in == LetIn::Yes {
+            self.house.post.read_audit().end(self.ledger.end());
+        }
+        ended
+    }
+
+    async fn converse(&mut self, mut stream: Stream) -> io::Result<()> {
         self.core.greeting(&mut self.out);
         let mut buffer = vec![0; READ_BYTES];
         loop {
@@ -168,6 +207,7 @@ impl Reader {
                 },
                 Heard::Silence => return self.hang_up(stream, "Idle for too long").await,
                 Heard::Stopping => return self.hang_up(stream, "Shutting down").await,
+                Heard::Locked => return self.hang_up(stream, "The archive was locked").await,
             };
             match self.consume(&mut stream, &buffer[..count]).await? {
                 Turn::Handshake => {
@@ -176,7 +216,7 @@ impl Reader {
                     self.core.tls_started();
                 }
                 Turn::Close => return self.close(stream).await,
-                Turn::Read | Turn::Again | Turn::Authenticate { .. } => {}
+                Turn::Read | Turn::Again | Turn::Authenticate { .. } | Turn::Record(_) => {}
             }
         }
     }
@@ -191,40 +231,77 @@ impl Reader {
                     self.core.bye("Shutting down", &mut self.out);
                     return Ok(Turn::Close);
                 }
+                Turn::Again if *self.locked.borrow() => {
+                    self.core.bye("The archive was locked", &mut self.out);
+                    return Ok(Turn::Close);
+                }
                 Turn::Again => self.flush(stream).await?,
-                Turn::Authenticate { user, password } => self.login(user, password).await,
+                Turn::Authenticate { user, password } => self.login(stream.tls().as_ref(), user, password).await,
+                Turn::Record(reading) => self.record(reading).await,
                 other => return Ok(other),
             }
         }
     }
 
-    async fn login(&mut self, user: String, password: Zeroizing<Vec<u8>>) {
-        let post = self.house.post.clone();
-        let name = user.clone();
-        let checked = self.house.post.logins().run(move || post.accounts().authenticate(&name, &password)).await;
-        let view = match checked {
-            None => Err((No::Unavailable, "the login could not be checked".to_owned())),
-            Some(Err(e @ (Refused::Credentials | Refused::Malformed))) => Err((No::Credentials, e.to_string())),
-            Some(Err(e @ Refused::Unavailable(_))) => Err((No::Unavailable, e.to_string())),
-            Some(Ok(account)) => {
-                let view = tokio::task::block_in_place(|| self.house.reading.view(&account));
-                view.map_err(|e| match e {
-                    Locked::NotForThisRole => (No::Credentials, e.to_string()),
-                    Locked::Unavailable(_) => (No::Unavailable, e.to_string()),
-                })
+    /// Waits until what the core is about to show is recorded. It has shown nothing of it, and shows nothing if it is not.
+    async fn record(&mut self, reading: Reading) {
+        let recorded = match self.ledger.reading(reading) {
+            Ok(record) => self.house.post.read_audit().keep(record).await,
+            Err(e) => {
+                tracing::error!("a read is refused: {e}");
+                Recorded::Failed
             }
         };
-        match view {
-            Ok(view) => {
+        self.core.recorded(recorded, &mut self.out);
+    }
+
+    async fn login(&mut self, tls: Option<&Tls>, user: String, password: Zeroizing<Vec<u8>>) {
+        let (no, reason) = match self.check(tls, &user, password).await {
+            Ok((view, locked)) => {
+                self.locked = locked;
                 self.audit("login", &user, "");
-                self.core.authenticated(view, &mut self.out);
+                self.let_in = LetIn::Yes;
+                return self.core.authenticated(view, &mut self.out);
             }
-            Err((no, reason)) => {
-                self.audit("login-refused", &user, &reason);
-                tokio::time::sleep(AFTER_REFUSAL).await;
-                self.core.refused(no, &mut self.out);
-            }
+            Err(refusal) => refusal,
+        };
+        self.audit("login-refused", &user, &reason);
+        let record = self.ledger.refused(&user, self.protocol(), tls, &reason);
+        // Refused either way.
+        self.house.post.read_audit().keep(record).await;
+        tokio::time::sleep(AFTER_REFUSAL).await;
+        self.core.refused(no, &mut self.out);
+    }
+
+    /// What somebody may see, once it is recorded that he was let in.
+    async fn check(
+        &mut self,
+        tls: Option<&Tls>,
+        user: &str,
+        password: Zeroizing<Vec<u8>>,
+    ) -> Result<(Box<dyn View>, watch::Receiver<bool>), (No, String)> {
+        let (post, name) = (self.house.post.clone(), user.to_owned());
+        let checked = self.house.post.logins().run(move || post.accounts().authenticate(&name, &password)).await;
+        let account = match checked {
+            None => return Err((No::Unavailable, "the login could not be checked".to_owned())),
+            Some(Err(e @ (Refused::Credentials | Refused::Malformed))) => return Err((No::Credentials, e.to_string())),
+            Some(Err(e @ Refused::Unavailable(_))) => return Err((No::Unavailable, e.to_string())),
+            Some(Ok(account)) => account,
+        };
+        let view = tokio::task::block_in_place(|| self.house.reading.view(&account));
+        let view = view.map_err(|e| match e {
+            Locked::NotForThisRole => (No::Credentials, e.to_string()),
+            Locked::Unavailable(_) => (No::Unavailable, e.to_string()),
+        })?;
+        let record = self.ledger.login(&account, self.protocol(), tls);
+        match self.house.post.read_audit().keep(record).await {
+            Recorded::Durable => Ok(view),
+            Recorded::Failed => Err((No::Unavailable, "it cannot be recorded".to_owned())),
         }
+    }
+
+    fn protocol(&self) -> &'static str {
+        self.door.listener.protocol.word()
     }
 
     fn audit(&self, event: &str, user: &str, detail: &str) {
@@ -241,6 +318,7 @@ impl Reader {
         let heard = tokio::select! {
             biased;
             () = stopping(&self.house.closing) => return Ok(Heard::Stopping),
+            () = stopping(&self.locked) => return Ok(Heard::Locked),
             heard = stream.read(buffer, limit) => heard,
             () = tokio::time::sleep(TICK), if is_idle => return Ok(Heard::Tick),
         };
@@ -254,17 +332,18 @@ impl Reader {
     }
 
     async fn flush(&mut self, stream: &mut Stream) -> io::Result<()> {
+        self.ledger.sent(self.out.len());
         stream.write(&self.out).await?;
         self.out.clear();
         Ok(())
     }
 
-    async fn hang_up(mut self, stream: Stream, text: &str) -> io::Result<()> {
+    async fn hang_up(&mut self, stream: Stream, text: &str) -> io::Result<()> {
         self.core.bye(text, &mut self.out);
         self.close(stream).await
     }
 
-    async fn close(mut self, mut stream: Stream) -> io::Result<()> {
+    async fn close(&mut self, mut stream: Stream) -> io::Result<()> {
         self.flush(&mut stream).await?;
         stream.close().await;
         Ok(())

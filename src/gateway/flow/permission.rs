@@ -63,6 +63,16 @@ pub fn relaying(config: &Config, listener: &Listener, submitter: Submitter<'_>, 
     }
 }
 
+/// Whether a journal report is believed: it says in our records who got whose mail. A journal listener's networks and certificates
+/// are for servers that write such; so is an account without addresses. A person's account, which hands in mail there too, is not.
+pub fn reporting(listener: &Listener, submitter: Submitter<'_>) -> bool {
+    let may = match submitter.account {
+        Some(account) => account.addresses.is_empty(),
+        None => submitter.relays(listener),
+    };
+    may && listener.direction == Some(Direction::Journal)
+}
+
 /// Whether an account may give this sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sending {
@@ -285,5 +295,29 @@ mod tests {
         // Its network's rights are not added to its own.
         check(0, "10.0.0.1", &["alice@example.org"], "bob@example.org", false);
         check(1, "10.0.0.1", &["alice@example.org"], "alice@example.org", false);
+    }
+
+    #[test]
+    fn servers_and_programs_write_reports_and_persons_do_not() {
+        let mut config = config(OURS);
+        config.listener[2].relay_networks = config.listener[0].relay_networks.clone();
+        let account = |addresses: &[&str]| Account {
+            name: crate::access::AccountName::parse("hub").expect("a name"),
+            role: crate::access::Role::User,
+            addresses: addresses.iter().map(|a| Address::parse(a).expect("address")).collect(),
+        };
+        let (program, person) = (account(&[]), account(&["alice@example.org"]));
+        for (listener, ip, account, expected) in [
+            (2, "10.0.0.1", None, true),
+            (2, "192.0.2.1", None, false),
+            (2, "192.0.2.1", Some(&program), true),
+            (2, "192.0.2.1", Some(&person), false),
+            (2, "10.0.0.1", Some(&person), false),
+            (0, "10.0.0.1", None, false),
+            (1, "10.0.0.1", Some(&program), false),
+        ] {
+            let submitter = Submitter { account, ..from(ip) };
+            assert_eq!(reporting(&config.listener[listener], submitter), expected, "{listener} {ip} {account:?}");
+        }
     }
 }

@@ -26,12 +26,20 @@ pub fn status(archive: &Archive, journal: Option<&Journal>) -> Result<Value, Err
         "stored_bytes": status.stored_bytes,
         "sealed_through": status.sealed_through,
         "log_size": status.tree.size,
+        "generation": status.generation,
         "officers": status.officers,
         "threshold": status.threshold,
         "limits": LIMITS,
         "classes": classes(&status.census),
         "buckets": buckets(&status.census),
     }))
+}
+
+/// Adds the fields of one object to another.
+pub fn add(status: &mut Value, more: Value) {
+    if let (Some(status), Value::Object(more)) = (status.as_object_mut(), more) {
+        status.extend(more);
+    }
 }
 
 /// Per retention class.
@@ -60,6 +68,7 @@ pub fn message(row: &Row) -> Value {
     json!({
         "id": row.id.to_string(),
         "accepted_at": row.accepted_at.rfc3339(),
+        "internal_date": row.internal_date.rfc3339(),
         "class": row.class,
         "keep_until": row.keep_until.map(Timestamp::rfc3339),
         "direction": row.direction,
@@ -67,6 +76,7 @@ pub fn message(row: &Row) -> Value {
         "to": row.recipients,
         "subject": row.subject,
         "size": row.size,
+        "readable_size": row.readable_size(),
         "sha256": hash::hex(&row.sha256),
         "mailbox": row.mailbox,
         "uid": row.uid,
@@ -101,6 +111,10 @@ pub fn summary(report: &Report) -> Value {
         "expired": report.expired,
         "gaps": report.gaps,
         "missing": report.missing,
+        "audit_heads": report.audit_heads.len(),
+        "timestamps": report.anchors,
+        "bytes": report.bytes,
+        "opened": report.opened,
     })
 }
 

@@ -1,6 +1,8 @@
 //! The steps of the sealer, each of which waits for the disk and may fail.
 
 use crate::clock::Timestamp;
+use crate::gateway::acts::settle::Settled;
+use crate::gateway::anchoring::memory;
 use crate::gateway::observe::Event;
 use crate::gateway::post::Post;
 use crate::gateway::reading::Reading;
@@ -20,6 +22,10 @@ pub trait Steps: Send + Sync {
     fn seal(&self) -> Result<Value, String>;
     /// Shows readers what is sealed.
     fn index(&self) -> Result<(), String>;
+    /// Goes on with what follows erasures and expiries.
+    fn settle(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Those of a running gateway.
@@ -47,7 +53,12 @@ impl Steps for Archiving {
 
     fn seal(&self) -> Result<Value, String> {
         let post = &self.post;
-        let report = post.archive().seal(post.journal(), &**post.clock()).map_err(|e| e.to_string())?;
+        // What an import has not marked yet stays in the journal.
+        let marked = post.imports().all_marked();
+        let target = post.journal().durable_leaves();
+        drop(marked);
+        let sealed = post.archive().seal_below(target, post.journal(), &**post.clock());
+        let report = sealed.map_err(|e| e.to_string())?;
         if report.messages > 0 {
             let detail = format!("{} messages", report.messages);
             post.audit().write(&Event { detail: &detail, ..Event::new(post.now(), "sealed") });
@@ -56,6 +67,15 @@ impl Steps for Archiving {
     }
 
     fn index(&self) -> Result<(), String> {
+        // After every pass, and once it is told that sealing works.
+        memory::remember(&**self.post.disk(), &self.post.config(), self.post.archive());
         self.reading.index()
+    }
+
+    fn settle(&self) -> Result<(), String> {
+        match self.post.settle(|| self.reading.forget())? {
+            Settled::All(_) => Ok(()),
+            Settled::Waiting(why) => Err(why),
+        }
     }
 }

@@ -14,7 +14,7 @@ const ID_DIGITS: usize = 32;
 /// Of one step.
 #[derive(Debug)]
 pub struct Trouble {
-    step: &'static str,
+    step: String,
     standing: Mutex<Option<Standing>>,
 }
 
@@ -36,8 +36,8 @@ pub enum Told {
 
 impl Trouble {
     /// None yet.
-    pub fn none(step: &'static str) -> Trouble {
-        Trouble { step, standing: Mutex::default() }
+    pub fn none(step: impl Into<String>) -> Trouble {
+        Trouble { step: step.into(), standing: Mutex::default() }
     }
 
     /// The step was tried.

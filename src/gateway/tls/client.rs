@@ -47,6 +47,16 @@ pub fn verified(authorities: &Path) -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
+/// The settings of a client that trusts whom the system trusts, and checks the peer's name.
+pub fn of_the_system() -> Result<Arc<ClientConfig>, Error> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)?
+        .dangerous()
+        .with_custom_certificate_verifier(system_authorities()?)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
 /// Opportunistic security (RFC 7435) believes whoever answers, and so does `required`.
 fn verifier(route: &Route) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     let believes = match route.tls {

@@ -3,6 +3,7 @@
 mod carry;
 mod crash;
 mod damage;
+mod evict;
 mod flow;
 mod mirror;
 mod speed;

@@ -416,6 +416,7 @@ pub fn accept_draft(recipients: u64, renditions: Vec<RenditionDraft>) -> AcceptD
         ruling: vec![0x80],
         retention: Retention::forever(),
         renditions,
+        reported: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod generated;
 mod hostile;
+mod journal_reports;
 mod shapes;
 
 use super::structure::Content;

@@ -119,8 +119,24 @@ impl Gateway {
 
     /// Starts `serve` and waits for its "ready".
     pub fn serve(&mut self) {
+        self.serve_by(Command::new(PROGRAM));
+    }
+    /// The same, and a file that may not grow is an error of the disk for it, as a full disk would be: `bound_files`.
+    pub fn serve_bounded(&mut self) {
+        let script = "import os, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
+        let mut python = Command::new("python3");
+        python.args(["-c", script, PROGRAM]);
+        self.serve_by(python);
+    }
+    /// From now on it writes to no file beyond so many octets; `None` lifts that.
+    pub fn bound_files(&self, bytes: Option<u64>) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("pid")).expect("pid");
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("a limit");
+    }
+    fn serve_by(&mut self, mut command: Command) {
         assert!(self.child.is_none(), "already running");
-        let mut child = Command::new(PROGRAM)
+        let mut child = command
             .args(["serve", "--config"])
             .arg(self.config())
             .stderr(Stdio::piped())

@@ -3,12 +3,14 @@
 
 pub mod corpus;
 pub mod dns;
+pub mod dovecot;
 pub mod gateway;
 pub mod peers;
 pub mod script;
 pub mod sink;
 pub mod smtp;
 pub mod tls_hop;
+pub mod tsa;
 
 pub use gateway::{Gateway, Options};
 pub use sink::{Delivered, Sink};
