@@ -6,7 +6,6 @@ use super::world::{Known, Store, World};
 use crate::clock::Clock;
 use crate::journal;
 use crate::journal::Leaf;
-use crate::journal::LeafKind;
 use crate::journal::Outcome;
 use crate::journal::RecipientResult;
 use crate::journal::RecipientState;
@@ -138,8 +137,9 @@ impl World {
     /// Leaves that no segment needs; sometimes as many as fill a tile.
     fn append(&mut self, store: &Store) -> Result<(), Error> {
         let count = if self.random.below(3) == 0 { 250 } else { 1 + self.random.below(4) };
-        let leaf = || Leaf::new(LeafKind::Anchor, vec![journal::LEAF_VERSION]).expect("short");
-        let leaves: Vec<Leaf> = std::iter::repeat_with(leaf).take(usize::try_from(count).expect("small")).collect();
+        let leaf =
+            |records| super::super::leaf::Anchor::AuditHead { records, chain: [7; 32] }.to_leaf().expect("short");
+        let leaves: Vec<Leaf> = (0..count).map(leaf).collect();
         let (sender, receiver) = mpsc::channel();
         store.journal.append_leaves(&leaves, Box::new(move |answer| drop(sender.send(answer))));
         receiver.recv().expect("an answer comes")?;
