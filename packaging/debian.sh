@@ -26,5 +26,18 @@ need_rust() {
   return 1
 }
 
+# Evidence bundles are checked by python3 with `cryptography` 42 or newer; Debian 12 has an older one, so that a place of its own is made.
+need_python() {
+  local asks='import sys, cryptography; sys.exit(int(cryptography.__version__.split(".")[0]) < 42)'
+  python3 -c "$asks" 2>/dev/null && return 0
+  local venv=$PWD/target/python
+  if ! "$venv/bin/python3" -c "$asks" 2>/dev/null; then
+    echo "installing the Python package cryptography into target/python" >&2
+    python3 -m venv "$venv" >&2
+    "$venv/bin/pip" install -q --disable-pip-version-check cryptography==48.0.0 >&2
+  fi
+  export PATH="$venv/bin:$PATH"
+}
+
 BUILD_PACKAGES=(build-essential pkg-config perl libclang-dev)
-TEST_PACKAGES=(gnupg openssl curl swaks python3 python3-cryptography libnet-ssleay-perl libio-socket-ssl-perl dovecot-imapd)
+TEST_PACKAGES=(gnupg openssl curl swaks python3 python3-venv libnet-ssleay-perl libio-socket-ssl-perl dovecot-imapd)

@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 . packaging/debian.sh
 need_rust
 need_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+need_python
 if [ $# -eq 0 ]; then
   cargo fmt --check
   cargo clippy --locked --all-targets -- -D warnings
