@@ -242,6 +242,13 @@ p.user("reader")
 p.pass_("secret phrase")
 print(p.stat()[0], flush=True)
 sys.stdin.readline()
+# Told without having asked.
+m.sock.settimeout(10)
+said = m.readline()
+assert said.startswith(b"* BYE"), said
+p.sock.settimeout(10)
+said = p.file.readline()
+assert said == b"" or said.startswith(b"-ERR"), said
 def closed(ask):
     try:
         return ask()

@@ -82,7 +82,7 @@ impl Archive {
         };
         let (mut messages, mut places) = (Vec::new(), BTreeSet::new());
         for named in &order.messages {
-            let units = plan.get(&named.accept_index).map(Vec::as_slice).unwrap_or_default();
+            let units = plan.get(&named.accept_index).ok_or(Error::Bug("a message of the order without a place"))?;
             let mut left = Vec::new();
             for place in units {
                 if !gone(&covers, place)? {
